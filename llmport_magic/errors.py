@@ -1,0 +1,159 @@
+"""Every error of the package, by whose fault it is.
+
+LLMPortError
+├── UserError                 the request itself cannot be served as written
+│   ├── UsageError            a bad option or an empty cell
+│   ├── ConfigError           a setting is missing, unknown or has a bad value
+│   ├── ModuleNameError       the name cannot be a module's name
+│   ├── ModuleNotStoredError  no module of that name to work on
+│   └── ConflictError         going on would leave somebody's edits behind
+├── LLMError                  a model did not deliver
+│   ├── (LLMConnectionError, LLMTimeoutError, LLMStatusError: `llm/transport.py`)
+│   ├── LLMStreamError        the answer broke off or is not in the provider's format
+│   ├── LLMContentError       the provider or the model refused
+│   ├── LLMOutputError        the answer is whole, but holds no module
+│   └── MissingPackageError   generated code needs a package that is not installed
+├── GeneratedCodeError        the answer is a module, and it is wrong
+│   ├── VerificationError     an example failed, or the code does not import
+│   └── ConsentRequired       the code does something that only the user may allow
+└── StoreError                the module store or the log cannot be read or written
+
+Each message is one line: what happened, then what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LLMPortError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in a notebook: IPython calls this instead of drawing a traceback.
+
+        A traceback of ours helps nobody, and one drawn with locals could show a secret.
+        """
+        return [f"{type(self).__name__}: {self}"]
+
+
+class UserError(LLMPortError):
+    """The request cannot be served as the user wrote it."""
+
+
+class UsageError(UserError, ValueError):
+    """A cell or a call has a bad option, a missing name or no prompt."""
+
+
+class ConfigError(UserError, ValueError):
+    """A setting is missing, unknown, or has a value that cannot be used."""
+
+
+class ModuleNameError(UserError, ValueError):
+    """The name cannot be the name of a generated module."""
+
+
+class ModuleNotStoredError(UserError, FileNotFoundError):
+    """There is no module of that name to update, show or register."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)
+
+
+class ConflictError(UserError):
+    """Going on would silently leave a version behind that somebody wrote or chose."""
+
+
+class LLMError(LLMPortError):
+    """A model did not deliver: the base of every failure of a call.
+
+    Attributes:
+        provider: the provider's name, or `None` before one was chosen.
+        model: the model's name as the provider spells it.
+        status: the HTTP status, where there was one.
+        request_id: the provider's id of the request, where it gave one.
+        retryable: whether the same request may succeed later.
+        attempts: how many times the request was sent.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        attempts: int = 1,
+        **extra: Any,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+        self.retryable = retryable
+        self.attempts = attempts
+        super().__init__(message, **extra)
+
+
+class LLMStreamError(LLMError):
+    """The answer broke off, stalled, outgrew a limit or is not in the provider's format.
+
+    Attributes:
+        partial: the text that had arrived.
+    """
+
+    def __init__(self, message: str = "", *, partial: str = "", **details: Any) -> None:
+        self.partial = partial
+        super().__init__(message, **details)
+
+
+class LLMContentError(LLMError):
+    """The provider blocked the request or the answer, or the model refused."""
+
+
+class LLMOutputError(LLMError):
+    """The answer arrived whole but is empty, cut off at the token limit, or holds no module."""
+
+
+class MissingPackageError(LLMError, ImportError):
+    """Generated code needs a package that is not installed.
+
+    Attributes:
+        module: the import name that was not found, for example `cv2`.
+        distribution: what to install, for example `opencv-python`, or `None` when unknown.
+    """
+
+    def __init__(
+        self, message: str, *, module: str, distribution: str | None = None, **details: Any
+    ) -> None:
+        self.module = module
+        self.distribution = distribution
+        super().__init__(message, **details)
+
+
+class GeneratedCodeError(LLMPortError):
+    """The model's answer is a module, and the module is wrong or needs consent."""
+
+
+class VerificationError(GeneratedCodeError):
+    """An example failed or the code does not import; nothing was registered.
+
+    Attributes:
+        findings: one line for each thing that is wrong, the first one first.
+        source: the candidate's text, kept as a draft.
+    """
+
+    def __init__(self, message: str, *, findings: tuple[str, ...] = (), source: str = "") -> None:
+        self.findings = findings
+        self.source = source
+        super().__init__(message)
+
+
+class ConsentRequired(GeneratedCodeError):
+    """The code does something that only the user may allow."""
+
+
+class StoreError(LLMPortError):
+    """The module store or the log cannot be read or written."""

@@ -1,0 +1,1 @@
+"""Connectors to every model provider; usable without Jupyter."""

@@ -1,0 +1,1 @@
+"""Dialects: one file of pure functions for each wire format."""

@@ -1,0 +1,1 @@
+"""Generated modules: prompts in, checked and versioned source out."""
