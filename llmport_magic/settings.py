@@ -1,0 +1,288 @@
+"""Layered settings: one resolver for every value, and where each value came from.
+
+Strongest first: arguments and cell options, `configure()`, the file that `LLMPORT_CONFIG` names,
+the environment, the user's file, defaults. Nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.secrets import Secret
+
+# These belong to a provider: they never follow the user to another one.
+PROVIDER_BOUND = ("model", "api_key", "base_url")
+_ENV_ALIASES = {"LLM_PROVIDER": "provider"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One resolved set of values; times are in seconds unless a name says otherwise.
+
+    Attributes:
+        provider: who answers; `auto` picks (see `registry.choose_provider`).
+        model: the model's name as the provider spells it; `None` is the provider's default.
+        base_url: where the provider answers; `None` is the catalogue's.
+        api_key: the key; `None` looks it up in the provider's environment variables.
+        temperature: sampling temperature; `None` leaves it to the strategy.
+        max_tokens: the longest answer, in tokens; `None` is 4096.
+        seed: seed of the sampling, where the provider takes one.
+        connect_timeout: until the connection stands.
+        first_byte_timeout: until the answer begins.
+        idle_timeout: between two pieces of content.
+        total_timeout: for the whole answer.
+        attempts: how often one request is sent at most.
+        retry_budget: how many retries a client may make before it must earn more by successes.
+        retry_after_max: the longest wait that a provider may ask for.
+        max_line_bytes: the longest line of a stream.
+        max_body_bytes: the longest answer.
+        pool_size: open connections at most.
+        tries: how many answers may be asked for until one passes its checks.
+        budget_tokens: completion tokens that may be spent on one cell.
+        budget_seconds: time that may be spent on one cell.
+        module_dir: where modules are written and `.llmport/` lies.
+        mode: `live`, or `frozen`: never call a model.
+        trust: `ask`, `never` or `always`: what happens with code that needs consent.
+        log: whether the journal and the log notebook are written.
+        log_text: whether `<module>.log` is written beside the module.
+        stdout: whether events are printed as they happen.
+        sandbox_seconds: how long a check may run.
+        sandbox_memory_mb: how much memory a check may use.
+        templates: a file that replaces the prompt templates.
+        embedded_model: `large`, `small` or the path of a GGUF file.
+        embedded_threads: threads of the embedded model; `None` picks by the machine's load.
+    """
+
+    provider: str = "auto"
+    model: str | None = None
+    base_url: str | None = None
+    api_key: Secret | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    connect_timeout: float = 5.0
+    first_byte_timeout: float = 60.0
+    idle_timeout: float = 60.0
+    total_timeout: float = 600.0
+    attempts: int = 3
+    retry_budget: int = 10
+    retry_after_max: float = 60.0
+    max_line_bytes: int = 1_000_000
+    max_body_bytes: int = 8_000_000
+    pool_size: int = 100
+    tries: int = 5
+    budget_tokens: int = 20_000
+    budget_seconds: float = 300.0
+    module_dir: str = "."
+    mode: Literal["live", "frozen"] = "live"
+    trust: Literal["ask", "never", "always"] = "ask"
+    log: bool = True
+    log_text: bool = False
+    stdout: bool = False
+    sandbox_seconds: float = 20.0
+    sandbox_memory_mb: int = 2048
+    templates: str | None = None
+    embedded_model: str | None = None
+    embedded_threads: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def source(self, name: str) -> str:
+        """Say where a value came from: the name of a layer, or `default`."""
+        return self.sources.get(name, "default")
+
+    def values(self) -> dict[str, Any]:
+        """Give every value by its name."""
+        return {name: getattr(self, name) for name in setting_names()}
+
+
+@cache
+def setting_names() -> tuple[str, ...]:
+    """Name every setting."""
+    return tuple(f.name for f in fields(Settings) if f.name != "sources")
+
+
+_lock = threading.Lock()
+_configured: dict[str, Any] = {}
+
+
+def configure(**settings: Any) -> None:
+    """Set values for this session; they take effect with the next call.
+
+    Setting `provider` to another one drops the model, key and URL set for the previous one.
+    A value of `None` is left as it is.
+
+    Raises:
+        ConfigError: for an unknown setting or a bad value; then nothing is changed.
+    """
+    checked = {
+        name: _checked(name, value, "configure()")
+        for name, value in settings.items()
+        if _known(name, "configure()") and value is not None
+    }
+    with _lock:
+        _overlay(_configured, checked)
+
+
+def reset_configuration() -> None:
+    """Forget everything that `configure()` set."""
+    with _lock:
+        _configured.clear()
+
+
+def get_config() -> dict[str, Any]:
+    """Give a copy of every setting as it resolves now; a key shows as `********`."""
+    return resolve().values()
+
+
+def resolve(**arguments: Any) -> Settings:
+    """Resolve every setting; arguments that are `None` count as not given.
+
+    Raises:
+        ConfigError: for an unknown setting, a bad value or a file that cannot be read.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in _layers(arguments):
+        _overlay(values, layer)
+        sources.update(dict.fromkeys(layer, source))
+    kept = {name: sources[name] for name in values}
+    return Settings(**values, sources=kept)
+
+
+def environment_model(provider: str) -> str | None:
+    """Give the model that `LLMPORT_<PROVIDER>_MODEL` names, if it is set."""
+    return os.environ.get(f"LLMPORT_{provider.upper()}_MODEL", "").strip() or None
+
+
+def user_config_file() -> Path:
+    """Give the path of the user's settings file, whether or not it is there."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("llmport_magic")) / "config.toml"
+
+
+def notebook_file() -> str | None:
+    """Give the path of the notebook that this kernel serves, where the server tells it."""
+    return os.environ.get("JPY_SESSION_NAME") or None
+
+
+def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the layers with their names, the weakest first."""
+    user_file = user_config_file()
+    if user_file.is_file():
+        yield str(user_file), _from_file(user_file)
+    yield from _environment()
+    named = os.environ.get("LLMPORT_CONFIG", "").strip()
+    if named:
+        yield f"{named} (LLMPORT_CONFIG)", _from_file(Path(named))
+    with _lock:
+        configured = dict(_configured)
+    yield "configure()", configured
+    given = {name: value for name, value in arguments.items() if value is not None}
+    yield (
+        "argument",
+        {
+            name: _checked(name, value, "argument")
+            for name, value in given.items()
+            if _known(name, "argument")
+        },
+    )
+
+
+def _environment() -> Iterator[tuple[str, dict[str, Any]]]:
+    for variable, name in _ENV_ALIASES.items():
+        if os.environ.get(variable, "").strip():
+            yield variable, {name: _checked(name, os.environ[variable].strip(), variable)}
+    # The provider first: the values bound to it are dropped when it changes.
+    for name in setting_names():
+        variable = f"LLMPORT_{name.upper()}"
+        text = os.environ.get(variable, "").strip()
+        if text:
+            yield variable, {name: _checked(name, text, variable)}
+
+
+def _overlay(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    provider = layer.get("provider")
+    if provider is not None and provider != values.get("provider", "auto"):
+        for name in PROVIDER_BOUND:
+            values.pop(name, None)
+    values.update(layer)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read settings file `{path}`: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file `{path}` is not valid TOML: {error}") from None
+    table = content.get("llmport", content)
+    return {
+        name: _checked(name, value, str(path))
+        for name, value in table.items()
+        if _known(name, str(path))
+    }
+
+
+def _known(name: str, source: str) -> bool:
+    if name in setting_names():
+        return True
+    near = difflib.get_close_matches(name, setting_names(), n=1)
+    hint = f"did you mean `{near[0]}`?" if near else "see `%llmport config`"
+    raise ConfigError(f"unknown setting `{name}` in {source}: {hint}")
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return typing.get_type_hints(Settings)
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    kind = _types()[name]
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value in choices:
+            return value
+        raise ConfigError(f"`{name}` in {source} is one of {', '.join(choices)}, not `{value}`")
+    try:
+        return _converted(kind, value)
+    except (TypeError, ValueError):
+        shown = "the value given" if name == "api_key" else f"`{value}`"
+        raise ConfigError(f"`{name}` in {source} must be {kind.__name__}, not {shown}") from None
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        words = {"1": True, "true": True, "yes": True, "on": True}
+        words |= {"0": False, "false": False, "no": False, "off": False}
+        return words[str(value).lower()] if str(value).lower() in words else _fail()
+    if kind in (int, float):
+        number = kind(value)
+        if isinstance(value, bool) or number != float(value) or number < 0 or number != number:  # noqa: PLR0124
+            _fail()
+        return number
+    if kind is Secret:
+        return Secret(value)
+    if not isinstance(value, (str, os.PathLike)):
+        _fail()
+    return str(os.fspath(value))
+
+
+def _fail() -> typing.NoReturn:
+    raise ValueError
