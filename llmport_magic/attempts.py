@@ -1,0 +1,328 @@
+"""Asking a model until an answer passes: request, stream, extraction and check, try by try.
+
+Each step is on disk before the next one: the prompt before it is sent, the answer before it is
+checked. What to try next is the strategy's business (`modules/strategy.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmport_magic.errors import LLMOutputError, LLMStreamError, VerificationError
+from llmport_magic.log.events import Event, Kind
+from llmport_magic.progress import (
+    Answer,
+    Checked,
+    Checking,
+    ModuleRequest,
+    PipelineEvent,
+    Spent,
+    Started,
+    Text,
+)
+from llmport_magic.session import Session
+from llmport_magic.settings import Settings
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.connector import BaseLLMConnector
+    from llmport_magic.llm.reply import LLMResponse
+    from llmport_magic.modules.examples import Example
+    from llmport_magic.modules.prompts import Request
+    from llmport_magic.modules.store import Version
+    from llmport_magic.modules.strategy import AttemptPlan, AttemptRecord
+    from llmport_magic.modules.verification import Verdict
+
+_PART_SECONDS = 2.0
+_PART_CHARACTERS = 16_000
+
+
+async def record(
+    session: Session,
+    request: ModuleRequest,
+    kind: Kind,
+    text: str,
+    *,
+    commit: bool = True,
+    provider: str | None = None,
+    model: str | None = None,
+    **data: Any,
+) -> str | None:
+    """Write what happens to a request into the log."""
+    event = Event(
+        kind=kind,
+        run=request.run,
+        module=request.name,
+        provider=provider,
+        model=model,
+        text=text,
+        data=data,
+    )
+    return await session.record(request.settings, event, commit=commit)
+
+
+async def check_module(
+    source: str, name: str, examples: Sequence[Example], settings: Settings
+) -> Verdict:
+    """Verify the source of a module against its examples."""
+    from llmport_magic.modules.verification import verify
+
+    directory = Path(settings.module_dir).resolve()  # noqa: ASYNC240 - no disk is slower than a call
+    return await verify(
+        source,
+        module_name=name,
+        examples=tuple(examples),
+        settings=settings,
+        module_dir=directory,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """What all attempts of one request share."""
+
+    request: ModuleRequest
+    session: Session
+    examples: Sequence[Example]
+    connector: BaseLLMConnector
+
+    @property
+    def model(self) -> str:
+        """The model's name as the provider spells it."""
+        return self.connector.model_name_for_api
+
+
+async def ask(
+    request: ModuleRequest,
+    session: Session,
+    examples: Sequence[Example],
+    parent: Version | None,
+) -> AsyncIterator[PipelineEvent | Answer]:
+    """Ask until an answer passes its checks or the budget is spent; ends with an `Answer`.
+
+    Raises:
+        LLMError: the model did not deliver; the log holds what arrived.
+        VerificationError: no answer passed; the last one is kept as a draft.
+    """
+    from llmport_magic.llm.registry import choose_provider, connector_for
+    from llmport_magic.modules.prompts import build_request
+    from llmport_magic.modules.strategy import first_attempt, next_attempt
+
+    settings = request.settings
+    provider, why = choose_provider(settings)
+    connector = connector_for(replace(settings, provider=provider))
+    asked = AskedFor(request, session, examples, connector)
+    spent, begun = Spent(), time.monotonic()
+    history: list[AttemptRecord] = []
+    verdicts: list[Verdict] = []
+    plan: AttemptPlan | None = first_attempt(connector.capabilities)
+    while plan is not None:
+        wire = build_request(
+            name=request.name or "",
+            prompt=request.prompt,
+            capabilities=connector.capabilities,
+            plan=plan,
+            current=parent.source if parent else None,
+            context=request.context,
+            templates=settings.templates,
+        )
+        number = len(history) + 1
+        yield Started(provider, asked.model, why, number, plan.style)
+        attempt = Attempt(asked, wire, number)
+        async with aclosing(attempt.stream()) as pieces:
+            async for text in pieces:
+                yield Text(text)
+        response = attempt.response
+        cost = cost_of(response)
+        session.totals.add(response.usage, cost)
+        spent = spent.plus(response, cost, time.monotonic() - begun)
+        yield Checking(number)
+        verdict, source = await attempt.check()
+        spent = replace(spent, seconds=time.monotonic() - begun)
+        yield Checked(number, verdict)
+        if verdict.proof != "failed" or verdict.missing:
+            yield Answer(source, verdict, spent, provider, asked.model)
+            return
+        history.append(attempt.outcome(plan, source, verdict))
+        verdicts.append(verdict)
+        plan = next_attempt(connector.capabilities, tuple(history), settings)
+    raise _given_up(request, session, history, verdicts)
+
+
+def _given_up(
+    request: ModuleRequest,
+    session: Session,
+    history: Sequence[AttemptRecord],
+    verdicts: Sequence[Verdict],
+) -> VerificationError:
+    """Keep the last candidate as a draft and say what is wrong with it."""
+    last = history[-1]
+    doubt = _questioned(verdicts)
+    name = request.name or "cell"
+    if request.name is not None and last.source:
+        session.store(request.settings).keep_draft(request.name, last.source)
+    found = "; ".join(last.findings[:2]) or "the answer holds no module"
+    tried = f"{len(history)} answer{'s' if len(history) > 1 else ''}"
+    advice = doubt or (
+        f"say more in the prompt, raise `--tries`, or see `%llmport show {name} --draft`"
+    )
+    return VerificationError(
+        f"no module `{name}`: {tried} tried, none passed. {found}. Nothing was registered; {advice}",
+        findings=last.findings,
+        source=last.source,
+    )
+
+
+def _questioned(verdicts: Sequence[Verdict]) -> str:
+    """Doubt an example on which several answers agree with each other, but not with it."""
+    seen: dict[tuple[str, str], int] = {}
+    for verdict in verdicts:
+        for outcome in verdict.examples:
+            if not outcome.passed and outcome.got:
+                seen[outcome.source, outcome.got] = seen.get((outcome.source, outcome.got), 0) + 1
+    agreed = [(count, pair) for pair, count in seen.items() if count > 1]
+    if not agreed:
+        return ""
+    count, (source, got) = max(agreed)
+    return f"{count} answers agree that `{source}` gives {got}: is the example right?"
+
+
+class Attempt:
+    """One request, its answer and its check, each written down before the next step."""
+
+    def __init__(self, asked: AskedFor, wire: Request, number: int) -> None:
+        self._asked = asked
+        self._wire = wire
+        self._number = number
+        self._begun = time.monotonic()
+        self.response: LLMResponse
+
+    async def _log(self, kind: Kind, text: str, *, commit: bool = True, **data: Any) -> None:
+        connector = self._asked.connector
+        await record(
+            self._asked.session,
+            self._asked.request,
+            kind,
+            text,
+            commit=commit,
+            provider=connector.provider_name,
+            model=self._asked.model,
+            attempt=self._number,
+            **data,
+        )
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Send the request and give its text; the prompt is on disk before it is sent."""
+        from llmport_magic.secrets import StreamRedactor
+
+        messages = [message.to_dict() for message in self._wire.messages]
+        self._asked.session.last_request = {"messages": messages, **self._wire.options}
+        await self._log(
+            Kind.PROMPT,
+            self._asked.request.prompt,
+            messages=messages,
+            options=dict(self._wire.options),
+        )
+        parts: list[str] = []
+        redactor, written, written_at = StreamRedactor(), 0, time.monotonic()
+        stream = self._asked.connector.stream(self._wire.messages, **self._wire.options)
+        try:
+            async for text in stream:
+                parts.append(text)
+                shown = redactor.feed(text)
+                if shown:
+                    yield shown
+                size = sum(map(len, parts)) if len(parts) % 64 == 0 else 0
+                late = time.monotonic() - written_at > _PART_SECONDS
+                if late or size - written > _PART_CHARACTERS:
+                    written_at, written = time.monotonic(), max(size, written)
+                    await self._log(Kind.PART, "".join(parts), commit=False)
+            rest = redactor.flush()
+            if rest:
+                yield rest
+        except BaseException as error:
+            await self._broke_off(error, "".join(parts))
+            raise
+        finally:
+            await stream.aclose()
+        self.response = stream.response
+        await self._log(
+            Kind.RESPONSE,
+            self.response.content,
+            status="complete",
+            usage=dict(self.response.usage),
+            finish_reason=self.response.finish_reason,
+            cost=cost_of(self.response),
+            seconds=round(time.monotonic() - self._begun, 3),
+            request_id=self.response.metadata.get("request_id"),
+        )
+
+    async def _broke_off(self, error: BaseException, partial: str) -> None:
+        cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt))
+        truncated = isinstance(error, LLMStreamError)
+        status = "cancelled" if cancelled else "truncated" if truncated else "failed"
+        await self._log(Kind.RESPONSE, partial, status=status, error=str(error))
+
+    async def check(self) -> tuple[Verdict, str]:
+        """Extract the code and verify it; what was found is in the log."""
+        from llmport_magic.modules.extraction import extract_module
+        from llmport_magic.modules.verification import Verdict, check_plain
+
+        request = self._asked.request
+        source = ""
+        try:
+            source = extract_module(
+                self._wire.opening + self.response.content,
+                finish_reason=self.response.finish_reason,
+            )
+        except VerificationError as error:
+            source = error.source
+            verdict = Verdict(safety="clean", proof="failed", findings=error.findings)
+        except LLMOutputError as error:
+            error.provider, error.model = self._asked.connector.provider_name, self._asked.model
+            raise
+        else:
+            if request.name is None:
+                verdict = await check_plain(source, request.settings)
+            else:
+                verdict, source = await self._check_and_mend(request.name, source)
+        await self._log(Kind.VERIFY, verdict.line(), verdict=verdict.to_dict())
+        return verdict, source
+
+    async def _check_and_mend(self, name: str, source: str) -> tuple[Verdict, str]:
+        """Check, and where only an import of the standard library is missing, add it."""
+        from llmport_magic.modules.strategy import add_missing_imports
+
+        examples, settings = self._asked.examples, self._asked.request.settings
+        verdict = await check_module(source, name, examples, settings)
+        mended = add_missing_imports(source, verdict.findings) if verdict.findings else None
+        if mended is None:
+            return verdict, source
+        again = await check_module(mended, name, examples, settings)
+        better = len(again.findings) < len(verdict.findings) or again.proof != "failed"
+        return (again, mended) if better else (verdict, source)
+
+    def outcome(self, plan: AttemptPlan, source: str, verdict: Verdict) -> AttemptRecord:
+        """Say what the strategy needs to know about this attempt."""
+        from llmport_magic.modules.strategy import AttemptRecord
+
+        return AttemptRecord(
+            plan=plan,
+            source=source,
+            findings=verdict.findings,
+            completion_tokens=self.response.usage["completion_tokens"],
+            seconds=time.monotonic() - self._begun,
+        )
+
+
+def cost_of(response: LLMResponse) -> float | None:
+    """Give what an answer cost in US dollars, or `None` when the price is unknown."""
+    from llmport_magic.llm.cost import estimate_cost
+
+    usage = response.usage
+    return estimate_cost(usage["prompt_tokens"], usage["completion_tokens"], response.model)

@@ -1,0 +1,187 @@
+"""Which version a cell stands for: decided from the store and the session, without a call.
+
+A prompt cell stands for the version that its prompt made, or for the newest hand edit of it; a
+module cell for the version whose text it holds. Running a notebook again therefore selects what
+is stored, free, and nothing that somebody edited is left behind silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from llmport_magic.errors import ConflictError, ModuleNotStoredError, UsageError
+from llmport_magic.modules.store import ModuleStore, Version, version_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What running a cell means.
+
+    Attributes:
+        act: `reuse` a version, `call` a model, `adopt` a file that we did not make, `store` a
+            text as a new version, or do `nothing`.
+        version: the version to reuse, or the one whose text is already there.
+        parent: what a new version grows out of.
+        key: the key of a new version.
+        notice: what the user should be told.
+    """
+
+    act: Literal["reuse", "call", "adopt", "store", "nothing"]
+    version: Version | None = None
+    parent: Version | None = None
+    key: str = ""
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPrompt:
+    """A prompt cell as far as its version's key goes."""
+
+    name: str
+    prompt: str
+    options: Mapping[str, str]
+    update: bool = False
+    regenerate: bool = False
+
+
+def select_for_prompt(store: ModuleStore, cell: CellPrompt, current: Version | None) -> Decision:
+    """Decide what a prompt cell stands for.
+
+    Args:
+        store: where the versions lie.
+        cell: the prompt and its options.
+        current: the version that is current in this session, if any.
+
+    Raises:
+        ModuleNotStoredError: for an update of a module that is not there.
+        ConflictError: when a new root would leave hand edits behind.
+    """
+    current = current or on_disk(store, cell.name)
+    foreign = None if current else store.foreign_text(cell.name)
+    if cell.update:
+        return _select_for_update(store, cell, current, foreign)
+    key = version_key(cell.name, "", cell.prompt, cell.options)
+    stored = None if cell.regenerate else store.by_key(cell.name, key)
+    if stored:
+        return Decision(act="reuse", version=store.newest_edit(stored) or stored, key=key)
+    if foreign is not None and not cell.regenerate:
+        return Decision(
+            act="adopt",
+            key=key,
+            notice=f"`{cell.name}.py` was here before: it is imported as it is. Use `--update` to "
+            "change it, `--regenerate` to write it anew; either keeps its text as version 0",
+        )
+    if current and current.origin == "cell" and not cell.regenerate:
+        raise ConflictError(
+            f"the prompt of `{cell.name}` has changed, but v{current.number} is edited by hand and "
+            "would be left behind: add `--update` to change the edited code, or `--regenerate` to "
+            "start anew (the edit stays stored)"
+        )
+    return Decision(act="call", key=key)
+
+
+def _select_for_update(
+    store: ModuleStore, cell: CellPrompt, current: Version | None, foreign: str | None
+) -> Decision:
+    parent = current or (store.adopt(cell.name) if foreign is not None else None)
+    if parent is None:
+        known = ", ".join(f"`{name}`" for name in store.names()) or "none yet"
+        raise ModuleNotStoredError(
+            f"there is no module `{cell.name}` to update (`{store.path(cell.name)}` does not "
+            f"exist): run `%%llmport {cell.name}` first. Known modules: {known}"
+        )
+    if not cell.regenerate:
+        stored = _made_by(store, cell, parent) or store.by_key(cell.name, _key(cell, parent))
+        if stored:
+            return Decision(
+                act="reuse", version=store.newest_edit(stored) or stored, key=stored.key
+            )
+    elif made := _made_by(store, cell, parent):
+        # The same cell again, anew: what it grew out of is its parent, not its own result.
+        parent = store.get(cell.name, made.parent or "") or parent
+    return Decision(act="call", parent=parent, key=_key(cell, parent))
+
+
+def _made_by(store: ModuleStore, cell: CellPrompt, current: Version) -> Version | None:
+    """Find the version in the current one's ancestry that this same update cell made."""
+    for version in store.lineage(current):
+        if version.parent and version.key == _key_on(cell, version.parent):
+            return version
+    return None
+
+
+def _key(cell: CellPrompt, parent: Version) -> str:
+    return _key_on(cell, parent.id)
+
+
+def _key_on(cell: CellPrompt, parent_id: str) -> str:
+    return version_key(cell.name, parent_id, cell.prompt, cell.options)
+
+
+def select_for_cell(
+    store: ModuleStore,
+    *,
+    name: str,
+    base: str,
+    source: str,
+    current: Version | None,
+    superseded: frozenset[str] = frozenset(),
+    same_cell: bool = False,
+) -> Decision:
+    """Decide what a module cell stands for.
+
+    Args:
+        store: where the versions lie.
+        name: the module's name.
+        base: the version id in the cell's first line.
+        source: the cell's text below it.
+        current: the version that is current in this session, if any.
+        superseded: ids of versions whose own prompt cell made a newer one in this session.
+        same_cell: whether the current version is an earlier text of this very cell.
+
+    Raises:
+        ConflictError: for a new text on a version that is not current any more.
+        UsageError: for an empty cell.
+    """
+    if not source.strip():
+        raise UsageError(f"the cell of `{name}` holds no code: undo, or delete the cell")
+    current = current or on_disk(store, name)
+    same_text = store.by_text(name, source)
+    if same_text:
+        stands_for = next((v for v in same_text if v.id == base), same_text[-1])
+        if current and current.source == stands_for.source:
+            stands_for = current
+        if stands_for.id in superseded:
+            notice = (
+                f"this cell holds `{name}` v{stands_for.number}; its prompt cell has since made "
+                f"v{current.number if current else '?'}, which stays: delete this cell"
+            )
+            return Decision(act="nothing", version=stands_for, notice=notice)
+        return Decision(act="reuse", version=stands_for)
+    origin = store.get(name, base)
+    if origin and current and not _grew_from(store, current, origin, same_cell):
+        raise ConflictError(
+            f"this cell edits `{name}` v{origin.number}, but v{current.number} is current: run "
+            f"`%llmport show {name}` to see it, then put `--base {current.id}` in this cell's "
+            "first line to let your text follow it"
+        )
+    parent = current or origin
+    key = version_key(name, parent.id if parent else "", "", {"origin": "cell"})
+    return Decision(act="store", parent=parent, key=key)
+
+
+def _grew_from(store: ModuleStore, current: Version, base: Version, same_cell: bool) -> bool:
+    if current.id == base.id:
+        return True
+    if not same_cell or current.origin != "cell":
+        return False
+    return any(version.id == base.id for version in store.lineage(current))
+
+
+def on_disk(store: ModuleStore, name: str) -> Version | None:
+    """Find the version whose text `<name>.py` holds, the newest if there are several."""
+    text = store.current_text(name)
+    versions = store.by_text(name, text) if text is not None else ()
+    return versions[-1] if versions else None

@@ -1,0 +1,164 @@
+"""What is asked of the pipeline, and what it tells while it works: frozen values only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from llmport_magic.settings import Settings
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.reply import LLMResponse
+    from llmport_magic.modules.store import Version
+    from llmport_magic.modules.verification import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleRequest:
+    """What somebody asks for.
+
+    Attributes:
+        name: the module's name; `None` asks for a plain code cell.
+        prompt: the prompt, with its `{{ }}` filled in.
+        settings: everything resolved, the cell's own options included.
+        options: the cell's own options that shape the answer; part of the version's key.
+        update: change the current version instead of writing a new module.
+        regenerate: call although a version of this prompt is stored.
+        draft: call and check, but neither store nor register.
+        context: what the user named with `--with`, described for the model.
+        cell_id: the id of the prompt cell, where the front end gives one.
+        user_names: names in the user's namespace, which examples must not rely on.
+        linked: gives the version ids that the notebook's own cells of this module name.
+        run: the id under which the log keeps everything that this request causes.
+    """
+
+    name: str | None
+    prompt: str
+    settings: Settings
+    options: Mapping[str, str] = field(default_factory=dict)
+    update: bool = False
+    regenerate: bool = False
+    draft: bool = False
+    context: str = ""
+    cell_id: str | None = None
+    user_names: frozenset[str] = frozenset()
+    linked: Callable[[], frozenset[str]] | None = None
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A request is about to be sent."""
+
+    provider: str
+    model: str
+    why: str
+    attempt: int
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Some text of the answer has arrived; secrets are redacted."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """The answer is whole and is being checked."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The check has a verdict."""
+
+    attempt: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that the user should be told."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A stored version stands for the cell; no model was called."""
+
+    version: Version
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Nothing was done, and why: the module cell below has the code, or the file is foreign."""
+
+    text: str
+    foreign_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has cost so far."""
+
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+    seconds: float = 0.0
+    cost: float | None = None
+
+    def plus(self, response: LLMResponse, cost: float | None, seconds: float) -> Spent:
+        """Add one answer; the cost stays unknown once one price is."""
+        known = cost is not None and (self.cost is not None or not self.attempts)
+        return Spent(
+            attempts=self.attempts + 1,
+            prompt_tokens=self.prompt_tokens + response.usage["prompt_tokens"],
+            completion_tokens=self.completion_tokens + response.usage["completion_tokens"],
+            estimated=self.estimated or bool(response.metadata.get("usage_estimated")),
+            seconds=seconds,
+            cost=(self.cost or 0.0) + cost if known and cost is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer that was taken, and what it took."""
+
+    source: str
+    verdict: Verdict
+    spent: Spent
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A new version is in the store; it is not registered yet."""
+
+    version: Version
+    verdict: Verdict
+    spent: Spent
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """An answer that is neither stored nor registered: a draft, or a plain code cell."""
+
+    source: str
+    verdict: Verdict
+    spent: Spent
+
+
+PipelineEvent: TypeAlias = (
+    Started | Text | Checking | Checked | Noted | Selected | Left | Stored | Drafted
+)
