@@ -159,3 +159,11 @@ def session() -> Session:
         _session = Session()
         atexit.register(_session.close)
     return _session
+
+
+def close_session() -> None:
+    """Write what is due and forget what this process knew."""
+    global _session  # noqa: PLW0603
+    if _session is not None:
+        _session.close()
+        _session = None

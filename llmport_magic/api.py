@@ -1,0 +1,171 @@
+"""The synchronous face: `llmport()` and `update()`, and the driver that the magics share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from llmport_magic import bridge
+from llmport_magic.errors import ConsentRequired
+from llmport_magic.pipeline import Registered, needs_consent, register, write
+from llmport_magic.progress import Drafted, Left, ModuleRequest, PipelineEvent, Selected, Stored
+from llmport_magic.session import Session, session
+from llmport_magic.settings import resolve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """How a request ended; `module` is `None` where nothing was registered."""
+
+    event: Stored | Selected | Drafted | Left
+    module: ModuleType | None = None
+    registered: Registered | None = None
+    held: bool = False
+
+
+def _silent(event: PipelineEvent) -> None:
+    """Show nothing."""
+
+
+def make(
+    request: ModuleRequest,
+    memory: Session,
+    *,
+    show: Callable[[PipelineEvent], None] = _silent,
+    namespaces: Sequence[MutableMapping[str, Any]] = (),
+    told: Callable[[str, Any], None] | None = None,
+) -> Made:
+    """Take a request all the way, registration included; blocks, and an interrupt frees it.
+
+    Raises:
+        LLMPortError: whatever `pipeline.write` and `pipeline.register` raise.
+    """
+    final: PipelineEvent | None = None
+    with closing(bridge.iterate(write(request, memory))) as events:  # type: ignore[type-var]
+        for event in events:
+            show(event)
+            final = event
+    assert isinstance(final, (Stored, Selected, Drafted, Left))
+    if isinstance(final, Left):
+        module = _import_foreign(request, final)
+        return Made(event=final, module=module)
+    if isinstance(final, Drafted):
+        return Made(event=final)
+    if needs_consent(final.version, request.settings):
+        return Made(event=final, held=True)
+    registered = register(
+        final.version,
+        request.settings,
+        memory,
+        run=request.run,
+        namespaces=namespaces,
+        told=told,
+    )
+    return Made(event=final, module=live_module(final.version.name), registered=registered)
+
+
+def live_module(name: str) -> ModuleType | None:
+    """Give the module of that name that is registered in this process."""
+    import sys
+
+    return sys.modules.get(name)
+
+
+def _import_foreign(request: ModuleRequest, left: Left) -> ModuleType | None:
+    if left.foreign_file is None or request.name is None:
+        return None
+    from llmport_magic.modules import loader
+
+    source = left.foreign_file.read_text(encoding="utf-8")
+    return loader.register(request.name, source, left.foreign_file).module
+
+
+def llmport(
+    module_name: str,
+    prompt: str,
+    *,
+    overwrite: bool = False,
+    log: bool = True,
+    stdout: bool = False,
+    **settings: Any,
+) -> ModuleType:
+    """Write a module from a prompt, check it, and import it.
+
+    A prompt that was asked before gives the stored module, without a call.
+
+    Args:
+        module_name: the module's name; the file is `<module_dir>/<module_name>.py`.
+        prompt: what the module should do; its `>>>` examples are checked.
+        overwrite: ask again although this prompt's module is stored.
+        log: write the journal and the log notebook.
+        stdout: print every event as it happens.
+        **settings: any setting, for example `provider`, `model` or `module_dir`.
+
+    Returns:
+        The live module, the same object as `import module_name` gives.
+
+    Raises:
+        UserError: the name, the prompt or a setting cannot be used.
+        LLMError: the model did not deliver.
+        VerificationError: no answer passed its checks.
+        ConsentRequired: the code does something that only you may allow.
+    """
+    return _make(module_name, prompt, log=log, stdout=stdout, regenerate=overwrite, **settings)
+
+
+def update(
+    module_name: str,
+    prompt: str,
+    *,
+    log: bool = True,
+    stdout: bool = False,
+    **settings: Any,
+) -> ModuleType:
+    """Change a module as a prompt says; the module object stays the same.
+
+    Args:
+        module_name: the name of a module that is there.
+        prompt: what should change.
+        log: write the journal and the log notebook.
+        stdout: print every event as it happens.
+        **settings: any setting.
+
+    Raises:
+        FileNotFoundError: there is no module of that name.
+        LLMPortError: as for `llmport()`; the module then stays as it was.
+    """
+    return _make(module_name, prompt, log=log, stdout=stdout, update=True, **settings)
+
+
+def _make(
+    name: str,
+    prompt: str,
+    *,
+    log: bool,
+    stdout: bool,
+    update: bool = False,
+    regenerate: bool = False,
+    **settings: Any,
+) -> ModuleType:
+    values = resolve(**{"log": log or None, "stdout": stdout or None, **settings})
+    if not log:
+        values = resolve(**{"stdout": stdout or None, **settings, "log": False})
+    request = ModuleRequest(
+        name=name,
+        prompt=prompt.strip("\r\n"),
+        settings=values,
+        update=update,
+        regenerate=regenerate,
+    )
+    made = make(request, session())
+    if made.module is None:
+        reasons = "; ".join(getattr(made.event, "verdict", None).findings[:3]) if made.held else ""
+        path = session().store(values).path(name)
+        raise ConsentRequired(
+            f"`{name}` is stored but not imported, it needs your consent ({reasons or 'see it'}): "
+            f"read it, then call again with `trust='always'`, or write `{path}` yourself"
+        )
+    return made.module

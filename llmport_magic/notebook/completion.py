@@ -1,0 +1,64 @@
+"""Completion after `%%llmport` and `%llmport`: options, providers, models, modules, commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmport_magic.notebook.options import CELL_OPTIONS, SUBCOMMANDS
+
+_KEYS = ("%%llmport", "%llmport")
+
+
+def install(shell: Any) -> None:
+    """Hook the completer into IPython's."""
+    for key in _KEYS:
+        shell.set_hook("complete_command", complete, str_key=key)
+
+
+def uninstall(shell: Any) -> None:
+    """Take the completer away."""
+    hooks = getattr(shell, "strdispatchers", {}).get("complete_command")
+    for key in _KEYS:
+        if hooks is not None:
+            hooks.strs.pop(key, None)
+
+
+def complete(shell: Any, event: Any) -> list[str]:
+    """Give what can stand at the cursor of a `%llmport` or `%%llmport` line."""
+    words = event.line.split()
+    before = words[-1] if words and event.line.endswith(" ") else (words[-2:-1] or [""])[0]
+    if before in {"-p", "--provider"}:
+        found = providers()
+    elif before in {"-m", "--model"}:
+        found = models(words)
+    elif event.line.startswith("%%"):
+        found = [flag for flags, *_ in CELL_OPTIONS for flag in flags]
+        found += module_names()
+    elif before == "%llmport":
+        found = list(SUBCOMMANDS)
+    else:
+        found = module_names()
+    return [word for word in found if word.startswith(event.symbol)]
+
+
+def providers() -> list[str]:
+    """Name every provider."""
+    from llmport_magic.llm.registry import provider_rows
+
+    return [row.name for row in provider_rows()]
+
+
+def models(words: list[str]) -> list[str]:
+    """Name the models of the provider that the line names, or of all."""
+    from llmport_magic.llm.registry import provider_rows
+
+    rows = [row for row in provider_rows() if row.name in words] or list(provider_rows())
+    return [model for row in rows for model in row.models]
+
+
+def module_names() -> list[str]:
+    """Name the stored modules."""
+    from llmport_magic.session import session
+    from llmport_magic.settings import resolve
+
+    return list(session().store(resolve()).names())

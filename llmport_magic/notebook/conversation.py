@@ -1,0 +1,224 @@
+"""What a panel can ask of the kernel, whatever carries the messages: a comm, or a widget.
+
+Runs on the background loop and never touches the user's namespace: a module is stored and its
+cell placed; running that cell registers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import aclosing
+from typing import Any
+
+from llmport_magic import bridge
+from llmport_magic.errors import LLMPortError
+from llmport_magic.progress import (
+    Checked,
+    Checking,
+    Drafted,
+    Left,
+    ModuleRequest,
+    PipelineEvent,
+    Selected,
+    Started,
+    Stored,
+    Text,
+)
+from llmport_magic.secrets import redact
+
+_SECONDS_BETWEEN = 0.05
+
+
+class Conversation:
+    """Answers a panel's requests.
+
+    Args:
+        send: takes a message for the panel; called from the background loop.
+    """
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._running: dict[str, Future[None]] = {}
+
+    def handle(self, message: dict[str, Any]) -> None:
+        """Take a checked request and return at once."""
+        if message["type"] == "hello":
+            bridge.submit(self._introduce(message["id"]))
+        elif message["type"] == "generate" and message["id"] not in self._running:
+            task = bridge.submit(self._generate(message))
+            self._running[message["id"]] = task
+            task.add_done_callback(lambda _: self._running.pop(message["id"], None))
+        elif message["type"] == "cancel":
+            running = self._running.get(message["re"])
+            if running is not None:
+                running.cancel()
+
+    def future(self, request: str) -> Future[None] | None:
+        """Give the future of a request that still runs."""
+        return self._running.get(request)
+
+    def close(self) -> None:
+        """Stop everything that runs."""
+        for running in list(self._running.values()):
+            running.cancel()
+
+    async def _introduce(self, request: str) -> None:
+        try:
+            self._send({"type": "ready", "re": request, **await asyncio.to_thread(standing)})
+        except LLMPortError as error:
+            self._fail(request, error)
+
+    async def _generate(self, message: dict[str, Any]) -> None:
+        from llmport_magic.pipeline import write
+        from llmport_magic.session import session
+
+        request = message["id"]
+        try:
+            told = _Told(request, message, self._send)
+            async with aclosing(write(_as_request(message), session())) as events:  # type: ignore[type-var]
+                async for event in events:
+                    told.tell(event)
+        except asyncio.CancelledError:
+            self._send({"type": "cancelled", "re": request})
+            raise
+        except LLMPortError as error:
+            self._fail(request, error)
+        except Exception as error:  # a panel that waits for ever helps nobody
+            self._fail(request, error)
+            raise
+
+    def _fail(self, request: str, error: Exception) -> None:
+        text = redact(str(error)) or type(error).__name__
+        self._send({"type": "failed", "re": request, "message": text, "kind": type(error).__name__})
+
+
+class _Told:
+    """Turns what the pipeline tells into messages; text goes out in beats."""
+
+    def __init__(
+        self, request: str, message: dict[str, Any], send: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._request = request
+        self._message = message
+        self._post = send
+        self._held = ""
+        self._sent_at = 0.0
+
+    def _send(self, kind: str, **fields: Any) -> None:
+        self._post({"type": kind, "re": self._request, **fields})
+
+    def tell(self, event: PipelineEvent) -> None:
+        """Tell one event."""
+        if isinstance(event, Text):
+            self._held += event.text
+            if time.monotonic() - self._sent_at >= _SECONDS_BETWEEN:
+                self._flush()
+            return
+        self._flush()
+        if isinstance(event, Started):
+            self._send("started", provider=event.provider, model=event.model, attempt=event.attempt)
+        elif isinstance(event, Checking):
+            self._send("note", text="checking …")
+        elif isinstance(event, Checked):
+            text = event.verdict.line()
+            if event.verdict.proof == "failed" and event.verdict.findings:
+                text = event.verdict.findings[0]
+            self._send("verdict", text=redact(text), ok=event.verdict.proof != "failed")
+        elif isinstance(event, (Stored, Selected, Drafted, Left)):
+            self._end(event)
+
+    def _flush(self) -> None:
+        if self._held:
+            self._send("chunk", text=self._held)
+            self._held, self._sent_at = "", time.monotonic()
+
+    def _end(self, event: Stored | Selected | Drafted | Left) -> None:
+        from llmport_magic.notebook.cells import module_cell
+        from llmport_magic.notebook.comm import cell_message
+
+        after = self._message["cell_id"]
+        name = self._message["name"] or None
+        if isinstance(event, Left):
+            self._send("done", summary=event.text, version=None, usage=None, seconds=None)
+            return
+        if isinstance(event, Drafted):
+            cell = cell_message(event.source, name=None, base=None, after=after)
+            summary = f"code · {event.verdict.line()}"
+            version: str | None = None
+        else:
+            hold = isinstance(event, Stored) and event.hold
+            text = module_cell(event.version, hold=hold)
+            cell = cell_message(text, name=name, base=event.version.id, after=after)
+            number = event.version.number
+            proof = event.verdict.line() if event.verdict else ""
+            reused = " · reused, 0 tokens" if isinstance(event, Selected) else ""
+            summary = f"{name} v{number}{reused} · {proof} · run the cell to register it"
+            version = event.version.id
+        self._send("place", id=self._request + ".cell", **cell)
+        spent = event.spent if isinstance(event, (Stored, Drafted)) else None
+        self._send(
+            "done",
+            summary=redact(summary),
+            version=version,
+            usage={
+                "prompt_tokens": spent.prompt_tokens,
+                "completion_tokens": spent.completion_tokens,
+            }
+            if spent
+            else None,
+            seconds=round(spent.seconds, 2) if spent else None,
+        )
+
+
+def _as_request(message: dict[str, Any]) -> ModuleRequest:
+    from llmport_magic.settings import resolve
+
+    named = {key: message[key] for key in ("provider", "model") if message[key]}
+    return ModuleRequest(
+        name=message["name"] or None,
+        prompt=message["prompt"].strip("\r\n"),
+        settings=resolve(**named),
+        options=named,
+        update=message["update"],
+        cell_id=message["cell_id"],
+    )
+
+
+def standing() -> dict[str, Any]:
+    """Say who would answer, what else could, and which modules there are."""
+    from llmport_magic.errors import ConfigError
+    from llmport_magic.llm.registry import choose_provider, default_model, provider_rows
+    from llmport_magic.session import session
+    from llmport_magic.settings import resolve
+
+    settings = resolve()
+    try:
+        provider, why = choose_provider(settings)
+        model = settings.model or default_model(provider)
+    except ConfigError as error:
+        provider, model, why = None, None, str(error)
+    return {
+        "version": _version(),
+        "provider": provider,
+        "model": model,
+        "why": why,
+        "providers": [
+            {
+                "name": row.name,
+                "models": list(row.models),
+                "available": row.available,
+                "hint": row.hint,
+            }
+            for row in provider_rows()
+        ],
+        "modules": list(session().store(settings).names()),
+    }
+
+
+def _version() -> str:
+    import llmport_magic
+
+    return str(llmport_magic.__version__)

@@ -1,0 +1,168 @@
+"""The one display of a cell: the answer as it streams, then a record that stays.
+
+Text only: a model's answer shown as HTML or Markdown could run script in the page.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from llmport_magic.progress import (
+    Checked,
+    Checking,
+    Drafted,
+    Left,
+    Noted,
+    PipelineEvent,
+    Selected,
+    Spent,
+    Started,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from llmport_magic.api import Made
+    from llmport_magic.pipeline import Registered
+
+# Front ends queue updates and never drop one: more than this and the display falls behind.
+_SECONDS_BETWEEN = 0.1
+_MOST_LINES = 30
+_MOST_CHARACTERS = 20_000
+
+
+class CellDisplay:
+    """Shows what the pipeline tells, in a notebook by updating one display, else as text.
+
+    Args:
+        shell: IPython's shell, or `None` outside of it.
+        name: what is being made.
+    """
+
+    def __init__(self, shell: Any, name: str) -> None:
+        self._name = name
+        self._terminal = shell is None or not hasattr(shell, "kernel")
+        self._handle: Any = None
+        self._shown_at = 0.0
+        self._head = ""
+        self._answer = ""
+        self._rows: list[str] = []
+
+    def show(self, event: PipelineEvent) -> None:
+        """Show one event."""
+        if isinstance(event, Started):
+            again = f" · attempt {event.attempt}" if event.attempt > 1 else ""
+            self._head = f"{self._name} ← {event.provider} {event.model}{again} ({event.why})"
+            self._answer = ""
+            self._update(force=True, terminal=self._head + "\n")
+        elif isinstance(event, Text):
+            self._answer += event.text
+            self._update(terminal=event.text)
+        elif isinstance(event, Checking):
+            self._update(force=True, tail="checking …", terminal="\nchecking …\n")
+        elif isinstance(event, Checked) and event.verdict.proof == "failed":
+            found = event.verdict.findings[:1] or ("no module in the answer",)
+            self._rows.append(f"  attempt {event.attempt}: {found[0]}")
+            self._update(force=True, terminal=self._rows[-1] + "\n")
+        elif isinstance(event, Noted):
+            self._rows.append(f"  {event.text}")
+
+    def finish(self, *lines: str) -> None:
+        """Replace what was streaming by the record of what happened."""
+        text = "\n".join([*lines[:1], *self._rows, *lines[1:]])
+        if self._terminal:
+            print("\n".join(lines))  # noqa: T201 - the rows were printed as they came
+        else:
+            self._publish(text)
+
+    def broke_off(self, why: str) -> None:
+        """Say why there is no result; what had arrived is in the log."""
+        if self._handle is not None or self._terminal:
+            kept = len(self._answer)
+            arrived = f" · {kept:,} characters had arrived, they are in the log" if kept else ""
+            self.finish(f"✗ {self._name} · {why}{arrived}")
+
+    def _update(self, *, force: bool = False, tail: str = "", terminal: str = "") -> None:
+        if self._terminal:
+            sys.stdout.write(terminal)
+            sys.stdout.flush()
+            return
+        now = time.monotonic()
+        # The first words are shown at once, the rest in beats.
+        if not force and now - self._shown_at < _SECONDS_BETWEEN:
+            return
+        self._shown_at = now
+        lines = self._answer[-_MOST_CHARACTERS:].splitlines()
+        above = [f"  … {len(lines) - _MOST_LINES} lines above"] if len(lines) > _MOST_LINES else []
+        body = ["  " + line for line in lines[-_MOST_LINES:]]
+        self._publish("\n".join(filter(None, [self._head, *self._rows, *above, *body, tail])))
+
+    def _publish(self, text: str) -> None:
+        from IPython.display import display
+
+        bundle = {"text/plain": text}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+def spent_line(spent: Spent, provider: str | None, model: str | None) -> str:
+    """Say who answered and what it took: `groq llama · 1 attempt · 310 + 120 tokens · 2.1 s`."""
+    parts = [f"{provider} {model}", f"{spent.attempts} attempt{'s' if spent.attempts > 1 else ''}"]
+    about = "about " if spent.estimated else ""
+    parts.append(f"{about}{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens")
+    parts.append(f"{spent.seconds:.1f} s")
+    if spent.cost is not None:
+        parts.append("free" if spent.cost == 0 else f"${spent.cost:.4f}")
+    return " · ".join(parts)
+
+
+def made_lines(made: Made, name: str, *, show_code: bool = False) -> list[str]:
+    """Give the record of a prompt cell that ended well.
+
+    Args:
+        made: how the run ended.
+        name: the module's name, or what stands for it.
+        show_code: whether the code belongs into the record, as no cell will hold it.
+    """
+    event = made.event
+    if isinstance(event, Left):
+        return [f"· {event.text}"]
+    if isinstance(event, Drafted):
+        spent = spent_line(event.spent, None, None).partition(" · ")[2]
+        lines = [f"✓ {name} · not stored, not run · {event.verdict.line()}", f"  {spent}"]
+        return [*lines, "", event.source.rstrip()] if show_code else lines
+    version = event.version
+    proof = event.verdict.line() if event.verdict else ""
+    if isinstance(event, Selected):
+        lines = [f"✓ {name} v{version.number} · reused, 0 tokens · {proof}"]
+    else:
+        lines = [
+            f"✓ {name} v{version.number} · {proof}",
+            f"  {spent_line(event.spent, version.provider, version.model)}",
+        ]
+    if made.held:
+        lines[0] = f"· {name} v{version.number} · needs your consent, not registered · {proof}"
+        findings = event.verdict.findings if event.verdict else ()
+        lines += [f"  {finding}" for finding in findings[:5]]
+        lines.append("  read the cell below; delete `--hold` in its first line and run it to agree")
+    if made.registered is not None:
+        lines += register_lines(made.registered, "", edited=False)[1:]
+    return [*lines, "", version.source.rstrip()] if show_code else lines
+
+
+def register_lines(registered: Registered, proof: str, *, edited: bool) -> list[str]:
+    """Say what registering a version changed in the notebook."""
+    version, report = registered.version, registered.report
+    what = "your edit, registered" if edited else "registered" if report else "current"
+    lines = [f"✓ {version.name} v{version.number} · {what}" + (f" · {proof}" if proof else "")]
+    if report is None or not report.updated_in_place:
+        return lines
+    if report.rebound:
+        lines.append(f"  refreshed in the notebook: {', '.join(sorted(report.rebound))}")
+    if report.removed:
+        lines.append(f"  no longer in the module: {', '.join(sorted(report.removed))}")
+    lines.append("  objects made before the update keep their old code")
+    return lines

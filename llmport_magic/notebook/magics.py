@@ -1,0 +1,208 @@
+"""`%%llmport`, `%llmport` and `%%llmport_module`: parse the cell, hand it to the pipeline."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
+
+from llmport_magic.errors import LLMPortError, UsageError
+from llmport_magic.notebook import cells
+from llmport_magic.notebook.context import describe, render
+from llmport_magic.notebook.options import (
+    CellLine,
+    options_help,
+    parse_cell_line,
+    parse_module_line,
+    parse_subcommand,
+)
+
+HELP = f"""Turn a prompt into a checked, versioned Python module.
+
+    %%llmport NAME [options]     the cell below the line is the prompt -> module NAME
+    %%llmport [options]          no NAME: prompt -> a plain code cell below, checked, not run
+    %llmport                     status; `%llmport help` lists what else there is
+
+`>>>` examples in the prompt are checked before anything is registered. `{{{{ expression }}}}` is
+filled in from the notebook. Running the cell again selects the stored module and calls nobody.
+
+options:
+{options_help()}
+"""
+
+
+class CellInterrupted(KeyboardInterrupt):
+    """The user interrupted a cell; shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Interrupted: {self}"]
+
+
+@magics_class
+class LLMPortMagics(Magics):
+    """The magics of one IPython shell."""
+
+    @no_var_expand
+    @line_cell_magic
+    def llmport(self, line: str, cell: str | None = None) -> None:
+        """See `HELP`; IPython shows it for `%%llmport?`."""
+        if cell is None:
+            from llmport_magic.notebook import commands
+
+            command, words = parse_subcommand(line)
+            commands.run(command, words, self.shell)
+            return
+        options = parse_cell_line(line)
+        self._prompt_cell(options, line, cell)
+
+    llmport.__doc__ = HELP
+
+    @no_var_expand
+    @cell_magic
+    def llmport_module(self, line: str, cell: str) -> None:
+        """Stand for a module's source: run it to select it, edit and run it to change it."""
+        from llmport_magic import bridge
+        from llmport_magic.notebook import display
+        from llmport_magic.pipeline import register, write_cell
+        from llmport_magic.progress import Left
+        from llmport_magic.session import session
+        from llmport_magic.settings import resolve
+
+        options = parse_module_line(line)
+        memory, settings = session(), resolve()
+        cell_id, run = cells.cell_id(self.shell), uuid.uuid4().hex
+        source = cell if cell.endswith("\n") else cell + "\n"
+        event, is_new = bridge.run(
+            write_cell(
+                options.name, options.base, source, settings, memory, cell_id=cell_id, run=run
+            )
+        )
+        if isinstance(event, Left):
+            print(f"· {event.text}")  # noqa: T201
+            return
+        version = event.version
+        proof = event.verdict.line() if event.verdict else ""
+        if options.hold:
+            print(  # noqa: T201
+                f"· {options.name} v{version.number} is held back: {proof}. "
+                "Read the code, delete `--hold` in the first line and run the cell to register it"
+            )
+            return
+        version = memory.store(settings).consent(version)
+        registered = register(
+            version,
+            settings,
+            memory,
+            run=run,
+            namespaces=(self.shell.user_ns,),
+            cell_id=cell_id,
+            told=_tell_autoreload(self.shell),
+        )
+        self._bind(options.name)
+        for text in display.register_lines(registered, proof, edited=is_new):
+            print(text)  # noqa: T201
+        if is_new:
+            cells.place(self.shell, version, after=cell_id, hold=False, rewrite=True)
+
+    def _prompt_cell(self, options: CellLine, line: str, cell: str) -> None:
+        from llmport_magic.api import make
+        from llmport_magic.notebook.display import CellDisplay, made_lines
+        from llmport_magic.session import session
+
+        request = self._request(options, line, cell)
+        memory = session()
+        if options.preview:
+            from llmport_magic.notebook.commands import show_preview
+
+            show_preview(request, memory)
+            return
+        shown = CellDisplay(self.shell, options.name or "cell")
+        try:
+            made = make(
+                request,
+                memory,
+                show=shown.show,
+                namespaces=(self.shell.user_ns,),
+                told=_tell_autoreload(self.shell),
+            )
+        except KeyboardInterrupt:
+            shown.broke_off("interrupted")
+            raise CellInterrupted(
+                "nothing was written; the answer so far is in `%llmport log`"
+            ) from None
+        except LLMPortError as error:
+            shown.broke_off(type(error).__name__)
+            raise
+        if made.module is not None and options.name:
+            self._bind(options.name)
+        shown.finish(*made_lines(made, options.name or "cell", show_code=options.no_cell))
+        self._insert(made, request.cell_id, options)
+
+    def _request(self, options: CellLine, line: str, cell: str) -> Any:
+        from llmport_magic.progress import ModuleRequest
+        from llmport_magic.settings import resolve
+
+        namespace = self.shell.user_ns
+        if not cell.strip():
+            raise UsageError("the prompt is empty: write below the first line what you want")
+        taken = namespace.get(options.name) if options.name else None
+        if taken is not None and not isinstance(taken, ModuleType):
+            raise UsageError(
+                f"`{options.name}` is a variable of this notebook ({type(taken).__name__}): choose "
+                "another name for the module"
+            )
+        settings = resolve(
+            provider=options.provider,
+            model=options.model,
+            temperature=options.temperature,
+            tries=options.tries,
+        )
+        name = options.name
+        whole = f"%%llmport {line}\n{cell}"
+        return ModuleRequest(
+            name=name,
+            prompt=render(cell.strip("\r\n"), namespace),
+            settings=replace(settings, log=False) if options.no_log else settings,
+            options=options.shaping(),
+            update=options.update,
+            regenerate=options.regenerate,
+            draft=options.draft,
+            context=describe(options.context, namespace),
+            cell_id=cells.cell_id(self.shell),
+            user_names=frozenset(n for n in namespace if not n.startswith("_")),
+            linked=(lambda: cells.linked_bases(name, whole)) if name else None,
+        )
+
+    def _bind(self, name: str) -> None:
+        from llmport_magic.api import live_module
+
+        module = live_module(name)
+        if module is not None:
+            self.shell.user_ns[name] = module
+
+    def _insert(self, made: Any, cell_id: str | None, options: CellLine) -> None:
+        from llmport_magic.progress import Drafted, Stored
+
+        if options.no_cell or options.draft:
+            return
+        if isinstance(made.event, Stored):
+            cells.place(self.shell, made.event.version, after=cell_id, hold=made.held)
+        elif isinstance(made.event, Drafted):
+            cells.place_code(self.shell, made.event.source, after=cell_id)
+
+
+def _tell_autoreload(shell: Any) -> Any:
+    """Tell IPython's autoreload that a module is up to date, so that it does not load it again."""
+
+    def tell(name: str, module: ModuleType) -> None:
+        from llmport_magic.modules import loader
+
+        for magics in list(shell.magics_manager.registry.values()):
+            reloader = getattr(magics, "_reloader", None)
+            if reloader is not None:
+                loader.tell_autoreload(reloader, name, module)
+
+    return tell
