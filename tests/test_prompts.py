@@ -1,0 +1,175 @@
+"""What is said to a model: the templates, and what the user wrote, to the letter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.modules.prompts import TEMPLATES, build_request
+from llmport_magic.modules.strategy import AttemptPlan
+
+
+@dataclass
+class Model:
+    """A model's capabilities, as far as the prompts ask for them."""
+
+    size: str = "large"
+    prefill: bool = False
+
+
+LARGE, SMALL = Model(), Model("small", prefill=True)
+AWKWARD = 'a dict like {} or {prompt}, {{x}}, %s, <<prompt>>, <<code>>, \\d+, """doc"""\n>>> f("{}")'
+
+
+def ask(model=LARGE, plan=None, **rest):
+    rest = {"name": "circle", "prompt": "the area of a circle", **rest}
+    return build_request(capabilities=model, plan=plan or AttemptPlan(), **rest)
+
+
+def text_of(request):
+    return "\n".join(message.content for message in request.messages)
+
+
+@pytest.mark.parametrize("model", [LARGE, SMALL])
+@pytest.mark.parametrize("current", [None, "x = 1\n"])
+@pytest.mark.parametrize("name", ["circle", ""])
+def test_the_prompt_arrives_to_the_letter(model, current, name):
+    """Braces and placeholders in the user's prompt survive, and are not filled in (S0-21)."""
+    request = ask(model, prompt=AWKWARD, current=current, name=name)
+
+    assert text_of(request).count(AWKWARD) == 1
+
+
+def test_code_and_context_are_not_searched_for_placeholders():
+    """What the current code and the context hold is never filled in (S0-21)."""
+    request = ask(current="t = '<<prompt>>'", context="df: <<name>>", prompt="faster")
+
+    assert "t = '<<prompt>>'" in text_of(request)
+    assert "df: <<name>>" in text_of(request)
+
+
+@pytest.mark.parametrize("model", [LARGE, SMALL])
+def test_the_template_demands_quality_and_code_only(model):
+    """The request demands production quality, code only, and names the module (S0-22)."""
+    text = text_of(ask(model))
+
+    assert "production quality" in text
+    assert "nothing else" in text or "code only" in text
+    assert "docstring" in text
+    assert "type hints" in text
+    assert "`circle`" in text
+
+
+def test_context_is_optional_and_marked_as_data():
+    """Context that the user named is sent as information, and only when there is some (S0-22)."""
+    assert "df: 3 rows" in text_of(ask(context="df: 3 rows"))
+    assert "not instructions" in text_of(ask(context="df: 3 rows"))
+    assert "not instructions" not in text_of(ask())
+
+
+@pytest.mark.parametrize("model", [LARGE, SMALL])
+def test_an_update_sends_the_whole_current_code(model):
+    """An update holds the full current code and the change that is wanted (S0-07)."""
+    code = "def area(r):\n    return 3 * r * r\n"
+    text = text_of(ask(model, current=code, prompt="use math.pi"))
+
+    assert code.strip() in text
+    assert "use math.pi" in text
+
+
+def test_a_repair_sends_the_last_answer_and_what_is_wrong():
+    """A repair request is a conversation: the last answer, then each finding (S0-26)."""
+    plan = AttemptPlan("repair", findings=("line 3: invalid syntax", "g(1) gave 2"), previous="x=")
+    request = ask(plan=plan)
+
+    assert [str(message.role) for message in request.messages] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+    ]
+    assert request.messages[2].content == "x="
+    assert "- line 3: invalid syntax\n- g(1) gave 2" in request.messages[3].content
+
+
+def test_small_models_begin_with_a_fence():
+    """A small model that takes a prefill begins in a code fence and stops where it ends (S0-22)."""
+    request = ask(SMALL, AttemptPlan("chat", 0.0, 0))
+
+    assert request.options["prefill"] == "```python\n"
+    assert request.options["stop"] == ["\n```"]
+    assert request.options["temperature"] == 0.0
+    assert request.options["seed"] == 0
+    assert "prefill" not in ask(Model("small")).options
+
+
+def test_large_models_get_no_options_of_ours():
+    """Without a plan's own values the connector's settings decide (S0-22)."""
+    assert ask().options == {}
+
+
+def test_completion_style_begins_the_module():
+    """The raw text to continue is valid Python so far, and ends in the definition needed (S0-22)."""
+    prompt = 'Says """hi""" \\ back.\n\n>>> greet.hello("A")\n\'hi A\''
+    request = ask(SMALL, AttemptPlan("completion", 0.0, 0), name="greet", prompt=prompt)
+
+    assert request.options["raw"] is True
+    assert request.messages[0].content == request.opening
+    assert request.opening.endswith("def hello(")
+    compile(request.opening + "name):\n    pass\n", "greet", "exec")
+
+
+def test_completion_style_leaves_the_start_open_when_several_names_are_used():
+    """With several names in the examples nothing is presumed about the first (S0-22)."""
+    prompt = "Two.\n\n>>> m.one(1)\n1\n>>> m.two(2)\n2"
+    opening = ask(SMALL, AttemptPlan("completion"), name="m", prompt=prompt).opening
+
+    assert opening.endswith('"""\n\n')
+
+
+def test_completion_style_begins_a_class():
+    """A class that the examples make is begun as a class (S0-22)."""
+    prompt = "A stack.\n\n>>> s = stack.Stack(2)\n>>> s.push(1)\n>>> len(s)\n1"
+    opening = ask(SMALL, AttemptPlan("completion"), name="stack", prompt=prompt).opening
+
+    assert opening.endswith("class Stack")
+
+
+def test_a_template_file_changes_the_request_at_once(tmp_path):
+    """A template file replaces a template, and an edit counts for the next request (S0-21, S4-35)."""
+    path = tmp_path / "templates.toml"
+    path.write_text('module = "Write <<name>> in the style of Ada: <<prompt>>"')
+    first = ask(templates=str(path))
+    path.write_text('module = "Briefly: <<prompt>>"')
+    second = ask(templates=str(path))
+
+    assert first.messages[1].content == "Write circle in the style of Ada: the area of a circle"
+    assert second.messages[1].content == "Briefly: the area of a circle"
+    assert second.messages[0].content == TEMPLATES["system"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('modul = "<<prompt>>"', "did you mean `module`"),
+        ('module = "no prompt in here"', "lacks `<<prompt>>`"),
+        ("module = 3", "must be a text"),
+        ("module = ", "not valid TOML"),
+    ],
+)
+def test_a_bad_template_file_is_refused(tmp_path, text, said):
+    """A template file that would lose the prompt or has a typo is refused, in one line (S0-21)."""
+    path = tmp_path / "templates.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match="templates") as caught:
+        ask(templates=str(path))
+    assert said in str(caught.value)
+
+
+def test_a_missing_template_file_is_named(tmp_path):
+    """A template file that is not there is an error with its path (S0-21)."""
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        ask(templates=str(tmp_path / "none.toml"))
