@@ -1,0 +1,175 @@
+"""The shape of the package: imports go downward, one door to each outside thing, small files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import llmport_magic
+
+PACKAGE = Path(llmport_magic.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+
+# The lowest first. A file imports only from its own layer and from those above it in this list.
+LAYERS = (
+    ("errors", "secrets", "settings", "bridge", "files"),
+    ("llm",),
+    ("modules",),
+    ("log",),
+    ("progress", "session", "attempts", "pipeline", "api"),
+    ("notebook",),
+)
+# These two stand beside each other: neither knows the other.
+APART = {("log", "modules")}
+
+
+def _part(dotted: str) -> str:
+    """Give `llm` for `llmport_magic.llm.connector`, and "" for the package itself."""
+    return dotted.partition(".")[2].partition(".")[0]
+
+
+def _dotted(path: Path) -> str:
+    inner = path.relative_to(PACKAGE.parent).with_suffix("")
+    return ".".join(part for part in inner.parts if part != "__init__")
+
+
+def _imports(path: Path, *, at_load: bool = False) -> Iterator[tuple[str, int]]:
+    """Give each import of a file with its line; `at_load` leaves out those in functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = _loaded(tree.body) if at_load else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _loaded(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    for node in body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from _loaded([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)])
+
+
+def _rank(part: str) -> int:
+    for rank, names in enumerate(LAYERS):
+        if part in names:
+            return rank
+    raise AssertionError(f"`llmport_magic.{part}` belongs to no layer: add it to LAYERS")
+
+
+# The package's own names are lazy: `__init__.py` knows every layer and loads none.
+@pytest.mark.parametrize("path", [p for p in FILES if _part(_dotted(p))], ids=_dotted)
+def test_imports_go_downward(path: Path) -> None:
+    """No file imports from a layer above its own, not even inside a function (S0-35)."""
+    own = _part(_dotted(path))
+    wrong = [
+        f"line {line}: {name}"
+        for name, line in _imports(path)
+        if name.startswith("llmport_magic.")
+        and (_rank(_part(name)) > _rank(own) or (own, _part(name)) in APART)
+    ]
+
+    assert wrong == []
+
+
+def test_no_import_cycles() -> None:
+    """The package's files can be loaded in an order in which each comes after what it imports."""
+    names = {_dotted(path) for path in FILES}
+    graph = {
+        _dotted(path): {
+            found
+            for name, _ in _imports(path, at_load=True)
+            if (found := name if name in names else name.rpartition(".")[0]) in names
+            and found not in {_dotted(path), "llmport_magic"}
+        }
+        for path in FILES
+    }
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise AssertionError(f"import cycle: {' -> '.join(error.args[1])}") from None
+
+    assert set(order) >= names
+
+
+@pytest.mark.parametrize(
+    ("package", "home"),
+    [
+        ("httpx", "llm/transport.py"),
+        ("httpcore", "llm/transport.py"),
+        ("IPython", "notebook/"),
+        ("ipykernel", "notebook/"),
+        ("ipywidgets", "notebook/"),
+        ("comm", "notebook/"),
+        ("xllamacpp", "llm/"),
+        ("llama_cpp", "llm/"),
+    ],
+)
+def test_one_door_to_each_outside_package(package: str, home: str) -> None:
+    """HTTP, IPython and the embedded runtime are each imported in one place only (S0-35)."""
+    importers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        for name, _ in _imports(path)
+        if name.partition(".")[0] == package
+    }
+
+    assert all(importer.startswith(home) for importer in importers), importers
+
+
+def _environment_uses(path: Path) -> Iterator[int]:
+    words = {"environ", "environb", "getenv", "putenv", "unsetenv"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in words:
+            yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module == "os":
+            yield from (node.lineno for alias in node.names if alias.name in words)
+
+
+def test_the_environment_is_read_in_two_files() -> None:
+    """Only `settings.py` and `secrets.py` touch the environment's variables (S0-35)."""
+    uses = [
+        f"{path.relative_to(PACKAGE)}:{line}"
+        for path in FILES
+        if path.relative_to(PACKAGE).as_posix() not in {"settings.py", "secrets.py"}
+        for line in _environment_uses(path)
+    ]
+
+    assert uses == []
+
+
+def test_settings_and_secrets_do_read_it() -> None:
+    """The search above finds what it is meant to find (S0-35)."""
+    assert list(_environment_uses(PACKAGE / "settings.py"))
+    assert list(_environment_uses(PACKAGE / "secrets.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=_dotted)
+def test_files_and_functions_are_short(path: Path) -> None:
+    """No file is longer than 400 lines and no function longer than 60."""
+    text = path.read_text(encoding="utf-8")
+    functions = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    }
+
+    assert len(text.splitlines()) <= LONGEST_FILE
+    assert {name: n for name, n in functions.items() if n > LONGEST_FUNCTION} == {}
+
+
+def test_files_are_named_after_their_subject() -> None:
+    """No file of the package is a bag: none is called utils, helpers, common, core or the like."""
+    bags = {"utils", "util", "helpers", "helper", "common", "core", "misc", "types", "manager"}
+
+    assert [path for path in FILES if path.stem.lstrip("_") in bags] == []
