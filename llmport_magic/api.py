@@ -44,7 +44,7 @@ def make(
         LLMPortError: whatever `pipeline.write` and `pipeline.register` raise.
     """
     final: PipelineEvent | None = None
-    with closing(bridge.iterate(write(request, memory))) as events:  # type: ignore[type-var]
+    with closing(bridge.iterate(write(request, memory))) as events:
         for event in events:
             show(event)
             final = event
@@ -80,7 +80,8 @@ def _import_foreign(request: ModuleRequest, left: Left) -> ModuleType | None:
     from llmport_magic.modules import loader
 
     source = left.foreign_file.read_text(encoding="utf-8")
-    return loader.register(request.name, source, left.foreign_file).module
+    report = loader.register(request.name, source, left.foreign_file)
+    return report.module
 
 
 def llmport(
@@ -162,7 +163,8 @@ def _make(
     )
     made = make(request, session())
     if made.module is None:
-        reasons = "; ".join(getattr(made.event, "verdict", None).findings[:3]) if made.held else ""
+        verdict = made.event.verdict if isinstance(made.event, (Stored, Selected)) else None
+        reasons = "; ".join(verdict.findings[:3]) if verdict else ""
         path = session().store(values).path(name)
         raise ConsentRequired(
             f"`{name}` is stored but not imported, it needs your consent ({reasons or 'see it'}): "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from llmport_magic.llm.reply import LLMResponse
     from llmport_magic.modules.examples import Example
     from llmport_magic.modules.prompts import Request
-    from llmport_magic.modules.store import Version
     from llmport_magic.modules.strategy import AttemptPlan, AttemptRecord
     from llmport_magic.modules.verification import Verdict
+    from llmport_magic.modules.version import Version
 
 _PART_SECONDS = 2.0
 _PART_CHARACTERS = 16_000
@@ -102,7 +102,7 @@ async def ask(
     session: Session,
     examples: Sequence[Example],
     parent: Version | None,
-) -> AsyncIterator[PipelineEvent | Answer]:
+) -> AsyncGenerator[PipelineEvent | Answer]:
     """Ask until an answer passes its checks or the budget is spent; ends with an `Answer`.
 
     Raises:
@@ -120,7 +120,7 @@ async def ask(
     spent, begun = Spent(), time.monotonic()
     history: list[AttemptRecord] = []
     verdicts: list[Verdict] = []
-    plan: AttemptPlan | None = first_attempt(connector.capabilities)
+    plan: AttemptPlan | None = first_attempt(connector.capabilities, settings)
     while plan is not None:
         wire = build_request(
             name=request.name or "",
@@ -172,7 +172,8 @@ def _given_up(
         f"say more in the prompt, raise `--tries`, or see `%llmport show {name} --draft`"
     )
     return VerificationError(
-        f"no module `{name}`: {tried} tried, none passed. {found}. Nothing was registered; {advice}",
+        f"no module `{name}`: {tried} tried, none passed. {found}. Nothing was registered; "
+        f"{advice}",
         findings=last.findings,
         source=last.source,
     )
@@ -216,7 +217,7 @@ class Attempt:
             **data,
         )
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self) -> AsyncGenerator[str]:
         """Send the request and give its text; the prompt is on disk before it is sent."""
         from llmport_magic.secrets import StreamRedactor
 

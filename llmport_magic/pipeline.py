@@ -10,7 +10,7 @@ thread that owns the namespace. Each step's detail lives in the module named aft
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from llmport_magic.modules.examples import Example
     from llmport_magic.modules.loader import LoadReport
     from llmport_magic.modules.selection import CellPrompt, Decision
-    from llmport_magic.modules.store import ModuleStore, Version
+    from llmport_magic.modules.store import ModuleStore
     from llmport_magic.modules.verification import Verdict
+    from llmport_magic.modules.version import Version
 
 
-async def write(request: ModuleRequest, session: Session) -> AsyncIterator[PipelineEvent]:
+async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent]:
     """Take a request from its prompt to a stored version.
 
     Yields what happens as it happens, and ends with one of `Selected`, `Left`, `Stored` and
@@ -65,7 +66,7 @@ async def write(request: ModuleRequest, session: Session) -> AsyncIterator[Pipel
         raise
 
 
-async def _write(request: ModuleRequest, session: Session) -> AsyncIterator[PipelineEvent]:
+async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent]:
     from llmport_magic.modules.examples import parse_examples
 
     decision: Decision | None = None
@@ -88,12 +89,12 @@ async def _write(request: ModuleRequest, session: Session) -> AsyncIterator[Pipe
     _refuse_unknown_names(request, examples)
     answer: Answer | None = None
     parent = decision.parent if decision else None
-    async with aclosing(ask(request, session, examples, parent)) as events:
-        async for event in events:
-            if isinstance(event, Answer):
-                answer = event
+    async with aclosing(ask(request, session, examples, parent)) as answers:
+        async for step in answers:
+            if isinstance(step, Answer):
+                answer = step
             else:
-                yield event
+                yield step
     assert answer is not None
     if request.name is None or request.draft or decision is None:
         yield Drafted(answer.source, answer.verdict, answer.spent)
@@ -133,7 +134,7 @@ def _is_linked(request: ModuleRequest, decision: Decision) -> bool:
 
 async def _use_stored(
     request: ModuleRequest, session: Session, decision: Decision
-) -> AsyncIterator[PipelineEvent]:
+) -> AsyncGenerator[PipelineEvent]:
     store = session.store(request.settings)
     assert request.name is not None
     if decision.act == "adopt":
@@ -206,7 +207,7 @@ def _refuse_unknown_names(request: ModuleRequest, examples: Sequence[Example]) -
 async def _store(
     request: ModuleRequest, session: Session, decision: Decision, answer: Answer
 ) -> Stored:
-    from llmport_magic.modules.store import NewVersion
+    from llmport_magic.modules.version import NewVersion
 
     assert request.name is not None
     store = session.store(request.settings)
@@ -257,7 +258,7 @@ def needs_consent(version: Version, settings: Settings) -> bool:
         return False
     if settings.trust == "never":
         return True
-    asks = bool(version.verdict) and version.verdict.get("safety") == "ask"
+    asks = (version.verdict or {}).get("safety") == "ask"
     return asks and settings.trust != "always"
 
 
@@ -342,7 +343,7 @@ async def write_cell(
     """
     from llmport_magic.modules.names import check_module_name
     from llmport_magic.modules.selection import select_for_cell
-    from llmport_magic.modules.store import NewVersion
+    from llmport_magic.modules.version import NewVersion
 
     store = session.store(settings)
     check_module_name(name, directory=store.directory)

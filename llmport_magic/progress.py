@@ -12,8 +12,8 @@ from llmport_magic.settings import Settings
 
 if TYPE_CHECKING:
     from llmport_magic.llm.reply import LLMResponse
-    from llmport_magic.modules.store import Version
     from llmport_magic.modules.verification import Verdict
+    from llmport_magic.modules.version import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -46,6 +46,7 @@ class Secret:
     """
 
     __slots__ = ("_reveal",)
+    _reveal: Callable[[], str]
 
     def __init__(self, value: str | Secret) -> None:
         text = value.reveal() if isinstance(value, Secret) else str(value).strip()
@@ -57,8 +58,7 @@ class Secret:
 
     def reveal(self) -> str:
         """Give the value itself: for the builder of request headers only."""
-        value: str = self._reveal()
-        return value
+        return self._reveal()
 
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"

@@ -14,7 +14,8 @@ from llmport_magic.settings import Settings
 if TYPE_CHECKING:
     from llmport_magic.log.sink import Sink
     from llmport_magic.modules.selection import CellPrompt, Decision
-    from llmport_magic.modules.store import ModuleStore, Version
+    from llmport_magic.modules.store import ModuleStore
+    from llmport_magic.modules.version import Version
 
 
 @dataclass(slots=True)

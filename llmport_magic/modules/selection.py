@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llmport_magic.errors import ConflictError, ModuleNotStoredError, UsageError
-from llmport_magic.modules.store import ModuleStore, Version, version_key
+from llmport_magic.modules.store import ModuleStore
+from llmport_magic.modules.version import Version, version_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ def select_for_prompt(store: ModuleStore, cell: CellPrompt, current: Version | N
             "would be left behind: add `--update` to change the edited code, or `--regenerate` to "
             "start anew (the edit stays stored)"
         )
+    if foreign is not None:
+        store.adopt(cell.name)
     return Decision(act="call", key=key)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmport_magic.modules.store import Version
+from llmport_magic.modules.version import Version
 from llmport_magic.settings import notebook_file
 
 MAGICS = ("llmport", "llmport_module")

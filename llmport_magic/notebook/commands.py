@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmport_magic.errors import ConfigError, ModuleNotStoredError, UsageError
-from llmport_magic.modules.store import Version
+from llmport_magic.modules.version import Version
 from llmport_magic.progress import ModuleRequest
 from llmport_magic.session import Session, session
 from llmport_magic.settings import Settings, resolve
@@ -96,11 +96,10 @@ def _named(words: list[str], usage: str) -> tuple[str, Settings, Session]:
 
 
 def _version(word: str, name: str, settings: Settings, memory: Session) -> Version:
-    versions = memory.store(settings).versions(name)
-    for version in versions:
-        if word in {f"v{version.number}", str(version.number), version.id}:
-            return version
-    known = ", ".join(f"v{version.number}" for version in versions)
+    version = memory.store(settings).find(name, word)
+    if version is not None:
+        return version
+    known = ", ".join(f"v{each.number}" for each in memory.store(settings).versions(name))
     raise UsageError(f"`{name}` has no version `{word}`: there are {known}")
 
 
@@ -116,10 +115,10 @@ def _show(words: list[str], shell: Any) -> None:  # noqa: ARG001
     drafted = "--draft" in words
     words = [word for word in words if word != "--draft"]
     if drafted and words:
-        source = session().store(resolve()).draft(words[0])
-        if source is None:
+        draft = session().store(resolve()).draft(words[0])
+        if draft is None:
             raise ModuleNotStoredError(f"there is no draft of `{words[0]}`")
-        _say(f"# draft of {words[0]}: did not pass, never registered", source)
+        _say(f"# draft of {words[0]}: did not pass, never registered", draft.source)
         return
     name, settings, memory = _named(words, "%llmport show NAME [VERSION | --draft]")
     version = (
@@ -173,7 +172,7 @@ def _rollback(words: list[str], shell: Any) -> None:
         version = parent
     version, verdict = bridge.run(ensure_checked(version, settings, memory))
     # Naming a version to go back to is the user's own act, as running its cell is.
-    version = memory.store(settings).consent(version)
+    version = memory.store(settings).confirm(version, consented=True)
     registered = register(
         version, settings, memory, run=uuid.uuid4().hex, namespaces=(shell.user_ns,)
     )
@@ -202,7 +201,7 @@ def show_preview(request: ModuleRequest, memory: Session) -> None:
         name=request.name or "",
         prompt=request.prompt,
         capabilities=capabilities,
-        plan=first_attempt(capabilities),
+        plan=first_attempt(capabilities, settings),
         current=parent.source if parent else None,
         context=request.context,
         templates=settings.templates,

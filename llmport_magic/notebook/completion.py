@@ -23,7 +23,7 @@ def uninstall(shell: Any) -> None:
             hooks.strs.pop(key, None)
 
 
-def complete(shell: Any, event: Any) -> list[str]:
+def complete(_: Any, event: Any) -> list[str]:
     """Give what can stand at the cursor of a `%llmport` or `%%llmport` line."""
     words = event.line.split()
     before = words[-1] if words and event.line.endswith(" ") else (words[-2:-1] or [""])[0]

@@ -78,7 +78,7 @@ class Conversation:
         request = message["id"]
         try:
             told = _Told(request, message, self._send)
-            async with aclosing(write(_as_request(message), session())) as events:  # type: ignore[type-var]
+            async with aclosing(write(_as_request(message), session())) as events:
                 async for event in events:
                     told.tell(event)
         except asyncio.CancelledError:

@@ -91,7 +91,7 @@ class LLMPortMagics(Magics):
                 "Read the code, delete `--hold` in the first line and run the cell to register it"
             )
             return
-        version = memory.store(settings).consent(version)
+        version = memory.store(settings).confirm(version, consented=True)
         registered = register(
             version,
             settings,
