@@ -102,7 +102,7 @@ async def ask(
     session: Session,
     examples: Sequence[Example],
     parent: Version | None,
-) -> AsyncGenerator[PipelineEvent | Answer]:
+) -> AsyncGenerator[PipelineEvent | Answer, None]:
     """Ask until an answer passes its checks or the budget is spent; ends with an `Answer`.
 
     Raises:
@@ -217,7 +217,7 @@ class Attempt:
             **data,
         )
 
-    async def stream(self) -> AsyncGenerator[str]:
+    async def stream(self) -> AsyncGenerator[str, None]:
         """Send the request and give its text; the prompt is on disk before it is sent."""
         from llmport_magic.secrets import StreamRedactor
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -126,7 +126,7 @@ async def in_bridge(coroutine: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(submit(coroutine))
 
 
-def iterate(items: AsyncIterator[T]) -> Iterator[T]:
+def iterate(items: AsyncIterator[T]) -> Generator[T, None, None]:
     """Drive an async iterator on the bridge from synchronous code, item by item.
 
     Closing the iterator, an interrupt and an error in the caller's loop body all close `items`.
@@ -153,7 +153,9 @@ def iterate(items: AsyncIterator[T]) -> Iterator[T]:
     return _drain(_Task(pump()), arrivals)
 
 
-def _drain(task: _Task, arrivals: queue.SimpleQueue[tuple[bool, Any]]) -> Iterator[Any]:
+def _drain(
+    task: _Task, arrivals: queue.SimpleQueue[tuple[bool, Any]]
+) -> Generator[Any, None, None]:
     try:
         while True:
             more, item = arrivals.get()

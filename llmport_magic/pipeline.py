@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from llmport_magic.modules.version import Version
 
 
-async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent]:
+async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
     """Take a request from its prompt to a stored version.
 
     Yields what happens as it happens, and ends with one of `Selected`, `Left`, `Stored` and
@@ -66,7 +66,7 @@ async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[Pipe
         raise
 
 
-async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent]:
+async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
     from llmport_magic.modules.examples import parse_examples
 
     decision: Decision | None = None
@@ -134,7 +134,7 @@ def _is_linked(request: ModuleRequest, decision: Decision) -> bool:
 
 async def _use_stored(
     request: ModuleRequest, session: Session, decision: Decision
-) -> AsyncGenerator[PipelineEvent]:
+) -> AsyncGenerator[PipelineEvent, None]:
     store = session.store(request.settings)
     assert request.name is not None
     if decision.act == "adopt":

@@ -256,7 +256,9 @@ def _model(words: list[str], shell: Any) -> None:  # noqa: ARG001
     from llmport_magic.llm import weights
 
     if not words:
-        _say(*weights.describe())
+        _say(*(model.describe() for model in weights.catalogue().values()))
+        found = weights.find_weights(resolve().embedded_model)
+        _say(f"installed: {found}" if found else "none is installed: `%llmport model install`")
         return
     size = words[1] if len(words) > 1 else "large"
     if words[0] != "install" or size not in {"large", "small"}:
@@ -264,11 +266,12 @@ def _model(words: list[str], shell: Any) -> None:  # noqa: ARG001
             "`%llmport model` tells what there is; `%llmport model install [large|small]`"
         )
 
-    def progress(text: str) -> None:
-        sys.stdout.write(f"\r{text:<100}")
+    def show(progress: weights.Progress) -> None:
+        share = f"{progress.done / progress.total:4.0%} " if progress.total else ""
+        sys.stdout.write(f"\r{share}{progress.text:<100}")
         sys.stdout.flush()
 
-    path = weights.ensure_weights(size, progress)
+    path = weights.ensure_weights(size, show)
     _say("", f"installed: {path}")
 
 
