@@ -1,0 +1,208 @@
+"""Which package an import name belongs to: from a shipped, dated table, never from the network.
+
+A model invents package names, and strangers register what models invent. A name that neither the
+standard library, nor this environment, nor the table knows therefore gets no install command.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+import tomllib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+_TABLE = Path(__file__).with_name("packages.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class MissingImport:
+    """An import that this environment cannot serve.
+
+    Attributes:
+        name: the import name, for example `cv2`.
+        line: the line of the import; 0 where it is not known.
+        distribution: what to install, or `None` when it is unknown.
+        deferred: whether the import stands in a function, so that the module itself imports.
+    """
+
+    name: str
+    line: int = 0
+    distribution: str | None = None
+    deferred: bool = False
+
+    @property
+    def message(self) -> str:
+        """Say in one line what is missing and what to do."""
+        where = f"line {self.line}: " if self.line else ""
+        return where + install_hint(self.name)
+
+
+@cache
+def _table() -> dict[str, str]:
+    with _TABLE.open("rb") as file:
+        rows: dict[str, str] = tomllib.load(file)["distributions"]
+    return rows
+
+
+@cache
+def well_known_names() -> frozenset[str]:
+    """Give the case-folded top-level names that a generated module must not take."""
+    return frozenset(name.partition(".")[0].casefold() for name in _table())
+
+
+@cache
+def _installed_distributions() -> dict[str, str]:
+    from importlib.metadata import packages_distributions
+
+    return {name: owners[0] for name, owners in packages_distributions().items()}
+
+
+def installed_names() -> frozenset[str]:
+    """Give the case-folded top-level names of everything that is installed."""
+    return frozenset(name.casefold() for name in _installed_distributions())
+
+
+def is_stdlib(import_name: str) -> bool:
+    """Tell whether a name is the standard library's."""
+    return import_name.partition(".")[0] in sys.stdlib_module_names
+
+
+def distribution_for(import_name: str) -> str | None:
+    """Name the distribution that holds a module, or `None` when it is not known.
+
+    The shipped table comes first: what is installed under a name may be another package.
+    """
+    parts = import_name.split(".")
+    for length in range(len(parts), 0, -1):
+        known = _table().get(".".join(parts[:length]))
+        if known:
+            return known
+    return None if is_stdlib(parts[0]) else _installed_distributions().get(parts[0])
+
+
+def is_installed(import_name: str, *, search_path: Sequence[str] = ()) -> bool:
+    """Tell whether the top level of a name can be imported here; imports nothing."""
+    top = import_name.partition(".")[0]
+    if is_stdlib(top) or top in sys.builtin_module_names:
+        return True
+    if search_path and PathFinder.find_spec(top, list(search_path)) is not None:
+        return True
+    try:
+        # Not only the path: editable installs are found by finders of their own.
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return top in sys.modules
+
+
+def missing_imports(
+    source: str, *, search_path: Sequence[str] = (), own_names: Collection[str] = ()
+) -> tuple[MissingImport, ...]:
+    """Find the imports whose package is not installed, each package once, in their order.
+
+    An import that the code itself guards (`try` with `except ImportError`, `TYPE_CHECKING`) is
+    not missing. Submodules are left to the sandbox, which really imports.
+
+    Args:
+        source: the module's text, which parses.
+        search_path: further folders to look in, such as the module folder.
+        own_names: modules that exist without a file on the path.
+    """
+    found: dict[str, MissingImport] = {}
+    for name, line, deferred in _imports(ast.parse(source)):
+        top = name.partition(".")[0]
+        key = name if name in _table() else top
+        known = found.get(key)
+        if (known and not known.deferred) or top in own_names:
+            continue
+        if known is None and is_installed(name, search_path=search_path):
+            continue
+        if known is None or not deferred:
+            found[key] = MissingImport(key, line, distribution_for(name), deferred)
+    return tuple(found.values())
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
+    """Give each import that nothing guards: its name, its line, whether it is in a function."""
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, deferred = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno, deferred) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module, node.lineno, deferred
+        inside = deferred or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        waiting.extend((child, inside) for child in reversed(list(_unguarded(node))))
+
+
+def _unguarded(node: ast.AST) -> Iterator[ast.AST]:
+    skipped: list[ast.stmt] = []
+    if isinstance(node, (ast.Try, ast.TryStar)) and any(map(_catches_import, node.handlers)):
+        skipped = [*node.body, *(s for handler in node.handlers for s in handler.body)]
+    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        skipped = node.body
+    return (child for child in _children(node) if child not in skipped)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ExceptHandler):
+            yield from child.body
+        else:
+            yield child
+
+
+def _catches_import(handler: ast.ExceptHandler) -> bool:
+    names = {node.id for node in ast.walk(handler.type or handler) if isinstance(node, ast.Name)}
+    wide = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+    return handler.type is None or bool(names & wide)
+
+
+def install_hint(import_name: str) -> str:
+    """Say in one line how to get a missing module; no command for a name that is not known."""
+    top = import_name.partition(".")[0]
+    if is_stdlib(top):
+        return f"`{import_name}` belongs to Python, but is not in this Python"
+    if is_installed(top) and import_name != top:
+        return f"the installed `{top}` has no module `{import_name}`: its version may differ"
+    known = next(
+        (d for n in _prefixes(import_name) if (d := _table().get(n)) is not None),
+        None,
+    )
+    if known:
+        return f"`{import_name}` is not installed: run `%pip install {known}`"
+    near = nearest_known(top)
+    hint = f"; did you mean `{near}`?" if near else ""
+    return f"`{top}` is not a package known to llmport; it may not exist{hint}"
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def nearest_known(import_name: str) -> str | None:
+    """Give the well-known name that one letter's change turns this one into."""
+    folded = import_name.casefold().replace("-", "_")
+    names = sorted({*_table(), *sys.stdlib_module_names})
+    for known in names:
+        if known.casefold() == folded and known != import_name:
+            return known
+    return next((known for known in names if _one_apart(folded, known.casefold())), None)
+
+
+def _one_apart(one: str, other: str) -> bool:
+    """Tell whether two names differ by one letter added, left out, changed or swapped."""
+    if abs(len(one) - len(other)) > 1 or one == other or min(len(one), len(other)) < 3:  # noqa: PLR2004
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if start is None:
+        return True
+    rest, other_rest = one[start:], other[start:]
+    swapped = rest[:2] == other_rest[1::-1] and rest[2:] == other_rest[2:]
+    return rest[1:] in (other_rest[1:], other_rest) or rest == other_rest[1:] or swapped
