@@ -64,7 +64,8 @@ export class Answer {
     const key = `${id} ${attempt}`;
     const shown = this._text.length;
     const log = this._log;
-    const follows = log.scrollHeight - log.scrollTop - log.clientHeight < FOLLOWS_WITHIN;
+    const follows =
+      log.scrollHeight - log.scrollTop - log.clientHeight < FOLLOWS_WITHIN;
     if (key === this._key && text.length >= shown) {
       if (text.length > shown) {
         this._text.appendData(text.slice(shown));

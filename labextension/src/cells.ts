@@ -41,7 +41,8 @@ export function place(
 }
 
 function findCell(notebook: ISharedNotebook, id: string | null): number | null {
-  const index = id === null ? -1 : notebook.cells.findIndex(cell => cell.getId() === id);
+  const index =
+    id === null ? -1 : notebook.cells.findIndex(cell => cell.getId() === id);
   return index === -1 ? null : index;
 }
 
@@ -98,6 +99,7 @@ function text(message: IPlace): string {
 
 function metadata(message: IPlace): Record<string, boolean | Record<string, string>> {
   const { name, base } = message;
-  const link = name === null ? {} : { llmport: { name, ...(base === null ? {} : { base }) } };
+  const link =
+    name === null ? {} : { llmport: { name, ...(base === null ? {} : { base }) } };
   return { trusted: false, ...link };
 }

@@ -42,7 +42,9 @@ export class Form {
     this.update = element('input', 'llmport-check');
     this.update.type = 'checkbox';
     const update = element('label', 'llmport-updateLabel');
-    update.title = trans.__('Change the current version instead of writing a new module');
+    update.title = trans.__(
+      'Change the current version instead of writing a new module'
+    );
     update.append(this.update, trans.__('Update'));
 
     this.send = button(trans.__('Send'), 'jp-mod-accept', 'submit');
@@ -85,7 +87,9 @@ export class Form {
     if (providers.some(item => item.value === chosen)) {
       this.provider.value = chosen;
     }
-    this._modules.replaceChildren(...(ready?.modules ?? []).map(name => option(name, '')));
+    this._modules.replaceChildren(
+      ...(ready?.modules ?? []).map(name => option(name, ''))
+    );
     this._showModels();
   }
 
@@ -124,7 +128,9 @@ export class Form {
     const name = this.provider.value || this._ready?.provider;
     const provider = this._ready?.providers.find(item => item.name === name);
     const standard = automatic ? this._ready?.model : provider?.models[0];
-    this._models.replaceChildren(...(provider?.models ?? []).map(model => option(model, '')));
+    this._models.replaceChildren(
+      ...(provider?.models ?? []).map(model => option(model, ''))
+    );
     this.model.placeholder = standard || this._trans.__('automatic');
     this.provider.title = provider?.hint ?? '';
   }

@@ -17,7 +17,9 @@ export class PanelModel implements IDisposable {
     this._link.queued.connect((_, id) => this._dispatch({ type: 'queued', id }));
     this._link.failures.connect((_, text) => this._dispatch({ type: 'problem', text }));
     this._link.lost.connect((_, loss) =>
-      this._dispatch(loss === 'restarted' ? { type: 'restarted' } : { type: 'lost', loss })
+      this._dispatch(
+        loss === 'restarted' ? { type: 'restarted' } : { type: 'lost', loss }
+      )
     );
     this._link.received.connect((_, message) => this._onMessage(message));
   }

@@ -17,7 +17,9 @@ export function standing(state: IState, trans: TranslationBundle): string {
     case 'connecting':
       return trans.__('Asking the kernel …');
     case 'queued':
-      return trans.__('Kernel busy, queued: it answers when the running cell has ended.');
+      return trans.__(
+        'Kernel busy, queued: it answers when the running cell has ended.'
+      );
     case 'absent':
       return trans.__('The extension is not loaded in this kernel.');
     case 'silent':
@@ -55,7 +57,9 @@ export function repair(state: IState, trans: TranslationBundle): string | null {
 }
 
 export function providerLabel(provider: IProvider, trans: TranslationBundle): string {
-  return provider.available ? provider.name : trans.__('%1 (not set up)', provider.name);
+  return provider.available
+    ? provider.name
+    : trans.__('%1 (not set up)', provider.name);
 }
 
 /** What the request is doing. */
@@ -66,7 +70,9 @@ export function progress(run: IRun, trans: TranslationBundle): string {
     case 'sent':
       return trans.__('Sending …');
     case 'queued':
-      return trans.__('Kernel busy, queued: it starts when the running cell has ended.');
+      return trans.__(
+        'Kernel busy, queued: it starts when the running cell has ended.'
+      );
     case 'waiting':
       return joined(trans.__('Waiting for the answer …'), who, attempt);
     case 'streaming':
@@ -94,7 +100,9 @@ function spent(run: IRun, trans: TranslationBundle): string {
 }
 
 export function tokens(count: number, trans: TranslationBundle): string {
-  return trans._n('%1 token', '%1 tokens', count).replace(String(count), grouped(count));
+  return trans
+    ._n('%1 token', '%1 tokens', count)
+    .replace(String(count), grouped(count));
 }
 
 /** Thousands apart by a thin space, which every language reads. */
@@ -138,5 +146,8 @@ export function announcement(state: IState, trans: TranslationBundle): string {
     return trans._n('Answering: %1 line', 'Answering: %1 lines', lines);
   }
   const verdict = run.verdict?.text ?? '';
-  return joined(progress(run, trans), run.phase === 'done' ? run.summary || verdict : verdict);
+  return joined(
+    progress(run, trans),
+    run.phase === 'done' ? run.summary || verdict : verdict
+  );
 }

@@ -120,7 +120,7 @@ export function parse(data: unknown): KernelMessage | IUnreadable {
   if (data.v !== PROTOCOL) {
     return { type: 'unreadable', reason: 'version' };
   }
-  const read = READERS[String(data.type)];
+  const read = READERS.get(data.type);
   if (read === undefined) {
     return { type: 'unreadable', reason: 'type' };
   }
@@ -137,7 +137,7 @@ export function isLinkedSource(source: string, name: string): boolean {
 
 type Fields = Record<string, unknown>;
 
-const READERS: Partial<Record<string, (data: Fields) => KernelMessage | null>> = {
+const BY_TYPE: Record<string, (data: Fields) => KernelMessage | null> = {
   ack: data => (isText(data.re) ? { type: 'ack', re: data.re } : null),
   ready: readReady,
   started: ({ re, provider, model, attempt }) =>
@@ -146,7 +146,8 @@ const READERS: Partial<Record<string, (data: Fields) => KernelMessage | null>> =
       : null,
   chunk: ({ re, text }) =>
     isText(re) && isText(text, LONG) ? { type: 'chunk', re, text } : null,
-  note: ({ re, text }) => (isText(re) && isText(text) ? { type: 'note', re, text } : null),
+  note: ({ re, text }) =>
+    isText(re) && isText(text) ? { type: 'note', re, text } : null,
   verdict: ({ re, text, ok }) =>
     isText(re) && isText(text) && typeof ok === 'boolean'
       ? { type: 'verdict', re, text, ok }
@@ -170,9 +171,18 @@ const READERS: Partial<Record<string, (data: Fields) => KernelMessage | null>> =
   cancelled: ({ re }) => (isText(re) ? { type: 'cancelled', re } : null)
 };
 
+const READERS = new Map<unknown, (data: Fields) => KernelMessage | null>(
+  Object.entries(BY_TYPE)
+);
+
 function readReady(data: Fields): IReady | null {
   const { re, version, provider, model, why, providers, modules } = data;
-  if (!isText(re) || !isText(version) || !isTextOrNone(provider) || !isTextOrNone(model)) {
+  if (
+    !isText(re) ||
+    !isText(version) ||
+    !isTextOrNone(provider) ||
+    !isTextOrNone(model)
+  ) {
     return null;
   }
   return {

@@ -87,7 +87,13 @@ export type Action =
   | { type: 'restarted' }
   | { type: 'progress'; progress: Progress };
 
-export const INITIAL: IState = { link: 'idle', ready: null, run: null, problem: '', tokens: 0 };
+export const INITIAL: IState = {
+  link: 'idle',
+  ready: null,
+  run: null,
+  problem: '',
+  tokens: 0
+};
 
 export function isRunning(state: IState): boolean {
   const phase = state.run?.phase;
@@ -156,7 +162,9 @@ function inPhase(
 
 /** A request that was being stopped when the kernel went away is stopped. */
 function lost(state: IState, loss: Loss): Partial<IRun> {
-  return state.run?.phase === 'stopping' ? { phase: 'cancelled' } : { phase: 'failed', loss };
+  return state.run?.phase === 'stopping'
+    ? { phase: 'cancelled' }
+    : { phase: 'failed', loss };
 }
 
 function advance(state: IState, progress: Progress): IState {
@@ -165,17 +173,27 @@ function advance(state: IState, progress: Progress): IState {
     return state;
   }
   // What still arrives while stopping is shown, but it does not look like going on.
-  const going = (phase: Phase): Phase => (run.phase === 'stopping' ? 'stopping' : phase);
+  const going = (phase: Phase): Phase =>
+    run.phase === 'stopping' ? 'stopping' : phase;
   switch (progress.type) {
     case 'started': {
       const { provider, model, attempt } = progress;
-      const again = attempt > run.attempt ? { text: '', truncated: false, verdict: null } : {};
-      return change(state, { phase: going('waiting'), provider, model, attempt, ...again });
+      const again =
+        attempt > run.attempt ? { text: '', truncated: false, verdict: null } : {};
+      return change(state, {
+        phase: going('waiting'),
+        provider,
+        model,
+        attempt,
+        ...again
+      });
     }
     case 'chunk':
       return change(state, { phase: going('streaming'), ...grown(run, progress.text) });
     case 'note':
-      return change(state, { notes: [...run.notes, progress.text].slice(-SHOWN_NOTES) });
+      return change(state, {
+        notes: [...run.notes, progress.text].slice(-SHOWN_NOTES)
+      });
     case 'verdict':
       return change(state, {
         phase: going('checking'),
