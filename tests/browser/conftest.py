@@ -1,0 +1,187 @@
+"""A real JupyterLab server on loopback with folders of its own, and a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXTENSION = REPOSITORY / "llmport_magic" / "labextension"
+TOKEN = "for-tests-on-loopback-only"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    }
+}
+PYTHON_3 = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A running server.
+
+    Attributes:
+        url: where it listens.
+        folder: the folder that it serves.
+        config: its configuration folder.
+    """
+
+    url: str
+    folder: Path
+    config: Path
+
+    def write(self, name: str, sources: Sequence[str]) -> Path:
+        """Write a notebook of code cells in a folder of its own."""
+        folder = self.folder / name
+        folder.mkdir()
+        cells = [
+            {
+                "cell_type": "code",
+                "id": f"cell-{number}",
+                "metadata": {},
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
+            for number, source in enumerate(sources)
+        ]
+        path = folder / "work.ipynb"
+        content = {
+            "cells": cells,
+            "metadata": {"kernelspec": PYTHON_3},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    def address(self, notebook: Path, *, interface: str = "lab/tree") -> str:
+        """Give the address of a notebook in JupyterLab or Notebook 7."""
+        path = notebook.relative_to(self.folder).as_posix()
+        reset = "&reset" if interface.startswith("lab") else ""
+        return f"{self.url}/{interface}/{path}?token={TOKEN}{reset}"
+
+    def set_theme(self, theme: str) -> None:
+        """Choose the theme of pages that are loaded from now on."""
+        folder = self.config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = folder / "themes.jupyterlab-settings"
+        settings.write_text(json.dumps({"theme": theme}), encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Give the server's environment: nothing of the user's settings, keys or extensions."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    return kept | {
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "XDG_CONFIG_HOME": str(home / "xdg"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/api/status?token={TOKEN}", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the server did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Start one server with the extension of this repository."""
+    if not (EXTENSION / "package.json").is_file():
+        pytest.skip("the panel is not built: run `npm ci && npm run build:prod`")
+    home = tmp_path_factory.mktemp("lab")
+    overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
+    overrides.parent.mkdir(parents=True)
+    overrides.write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
+    extensions = home / "extensions"
+    extensions.mkdir()
+    (extensions / "llmport-magic").symlink_to(EXTENSION, target_is_directory=True)
+    folder = home / "work"
+    folder.mkdir()
+    port = _free_port()
+    log = home / "server.log"
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        *("--ServerApp.allow_root=True", f"--IdentityProvider.token={TOKEN}"),
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.extra_labextensions_path={extensions}",
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, env=_environment(home), stdout=output, stderr=output, cwd=folder
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(url, server, log)
+        yield Lab(url=url, folder=folder, config=home / "config")
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Start one Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no `chromium` on the path")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """Give a page with storage of its own."""
+    context = chromium.new_context(viewport={"width": 1360, "height": 860})
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
