@@ -20,15 +20,19 @@ class Model:
 
 
 LARGE, SMALL = Model(), Model("small", prefill=True)
-AWKWARD = 'a dict like {} or {prompt}, {{x}}, %s, <<prompt>>, <<code>>, \\d+, """doc"""\n>>> f("{}")'
+AWKWARD = (
+    'a dict like {} or {prompt}, {{x}}, %s, <<prompt>>, <<code>>, \\d+, """doc"""\n>>> f("{}")'
+)
 
 
 def ask(model=LARGE, plan=None, **rest):
+    """Build a request for a circle."""
     rest = {"name": "circle", "prompt": "the area of a circle", **rest}
     return build_request(capabilities=model, plan=plan or AttemptPlan(), **rest)
 
 
 def text_of(request):
+    """Give all that is said."""
     return "\n".join(message.content for message in request.messages)
 
 
@@ -110,35 +114,55 @@ def test_large_models_get_no_options_of_ours():
     assert ask().options == {}
 
 
+def test_small_models_are_told_the_names():
+    """A small model is told the names that the examples use, and what the module is (S0-22)."""
+    text = text_of(ask(SMALL, prompt="Circles.\n\n>>> circle.area(1)\n3.14\n>>> len(wide(2))\n1"))
+
+    assert "`circle` is the module itself" in text
+    assert "`area`, `wide`." in text
+    assert "the module itself" not in text_of(ask(SMALL))
+
+
 def test_completion_style_begins_the_module():
-    """The raw text to continue is valid Python so far, and ends in the definition needed (S0-22)."""
-    prompt = 'Says """hi""" \\ back.\n\n>>> greet.hello("A")\n\'hi A\''
+    """The raw text to continue is valid Python so far and begins the function needed (S0-22)."""
+    prompt = 'Says """hi""" \\ back: `hello(name)`.\n\n>>> greet.hello("A")\n\'hi A\''
     request = ask(SMALL, AttemptPlan("completion", 0.0, 0), name="greet", prompt=prompt)
 
     assert request.options["raw"] is True
     assert request.messages[0].content == request.opening
-    assert request.opening.endswith("def hello(")
-    compile(request.opening + "name):\n    pass\n", "greet", "exec")
+    assert request.opening.endswith("\n\ndef hello(name")
+    assert '\n>>> hello("A")\n' in request.opening
+    compile(request.opening + "):\n    pass\n", "greet", "exec")
 
 
-def test_completion_style_leaves_the_start_open_when_several_names_are_used():
-    """With several names in the examples nothing is presumed about the first (S0-22)."""
-    prompt = "Two.\n\n>>> m.one(1)\n1\n>>> m.two(2)\n2"
-    opening = ask(SMALL, AttemptPlan("completion"), name="m", prompt=prompt).opening
-
-    assert opening.endswith('"""\n\n')
-
-
-def test_completion_style_begins_a_class():
-    """A class that the examples make is begun as a class (S0-22)."""
-    prompt = "A stack.\n\n>>> s = stack.Stack(2)\n>>> s.push(1)\n>>> len(s)\n1"
+@pytest.mark.parametrize(
+    ("prompt", "begun"),
+    [
+        (">>> s = stack.Stack(2)\n>>> s.push(1)\n>>> len(s)\n1", '"""\n\nclass Stack'),
+        (">>> rows = stack.read(stack.make(1))\n>>> rows[0]\n1", '"""\n\ndef read('),
+        (">>> import math\n>>> math.sqrt(4)\n2.0", '"""\n\n'),
+        (">>> len(\n", '"""\n\n'),
+        ("No examples.", '"""\n\n'),
+    ],
+)
+def test_completion_style_begins_what_the_examples_use(prompt, begun):
+    """The first definition that the examples use is begun, and nothing else is presumed (S0-22)."""
     opening = ask(SMALL, AttemptPlan("completion"), name="stack", prompt=prompt).opening
 
-    assert opening.endswith("class Stack")
+    assert opening.endswith(begun)
+
+
+def test_an_update_in_completion_style_shows_the_code_before():
+    """The current code stands before the module to write, and is no part of it (S0-07)."""
+    request = ask(SMALL, AttemptPlan("completion"), current="x = 1\n", prompt="make x 2")
+
+    assert "x = 1" in request.messages[0].content
+    assert "x = 1" not in request.opening
+    assert request.messages[0].content.endswith(request.opening)
 
 
 def test_a_template_file_changes_the_request_at_once(tmp_path):
-    """A template file replaces a template, and an edit counts for the next request (S0-21, S4-35)."""
+    """A template file counts, and so does an edit of it, for the next request (S0-21, S4-35)."""
     path = tmp_path / "templates.toml"
     path.write_text('module = "Write <<name>> in the style of Ada: <<prompt>>"')
     first = ask(templates=str(path))

@@ -27,7 +27,12 @@ class Model:
 LARGE, SMALL = Model(), Model("small", completion_style=True)
 
 
-def play(model, settings, answer=lambda number, plan: AttemptRecord(plan, f"x = {number}", ("no",))):
+def different(number, plan):
+    """Fail with another answer each time."""
+    return AttemptRecord(plan, f"x = {number}", ("no",))
+
+
+def play(model, settings, answer=different):
     """Let every attempt fail; give the plans in order."""
     history, plan = [], first_attempt(model, settings)
     while plan is not None:

@@ -65,15 +65,14 @@ The module was checked and does not pass:
 Correct it and answer with the complete corrected source of the module and nothing else.""",
     "small_system": """\
 You are an expert Python developer. You answer with the complete source of one Python module of \
-production quality, and with code only: type hints, docstrings, every import it needs, no example \
-calls and no tests.""",
+production quality, and with code only: every import that it needs, type hints, docstrings of one \
+line, no tests and no example calls.""",
     "small_module": """\
 Write the Python module `<<name>>`.
 
 <<prompt>><<context>>
 
-Every function and class must have exactly the names, the arguments and the results that the \
-examples (`>>>`) show. Import everything that you use.""",
+<<names>>""",
     "small_update": """\
 This is the Python module `<<name>>`:
 
@@ -94,6 +93,9 @@ This module does not pass its checks:
 <<findings>>
 
 Write the complete corrected module.""",
+    "names": """\
+`<<name>>` is the module itself. Define at its top level, with exactly these names and with the \
+arguments and results that the examples (`>>>`) show: <<names>>.""",
     "completion": '"""<<prompt>>\n"""\n\n',
     "completion_update": """\
 # <<name>>.py, before the change
@@ -103,11 +105,12 @@ Write the complete corrected module.""",
 """,
 }
 _REQUIRED = {"module", "update", "cell", "small_module", "small_update", "small_cell", "completion"}
-_PLACEHOLDER = re.compile(r"<<(name|prompt|context|code|findings)>>")
+_PLACEHOLDER = re.compile(r"<<(name|names|prompt|context|code|findings)>>")
+_EXAMPLE_LINE = re.compile(r"^\s*>>>.*$", re.MULTILINE)
 _PREFILL = "```python\n"
 # A fence that the model closes on a line of its own ends the code; one inside a string does not.
 _CHAT_STOP = ("\n```",)
-_COMPLETION_STOP = ("\nif __name__", "\n```", "\n>>> ", "\n# Test", "\n# Example", "\nprint(")
+_COMPLETION_STOP = ("\nif __name__", "\n```", "\n>>> ", "\ndef test", "\nassert ", "\nprint(")
 _SMALL_MAX_TOKENS = 1200
 
 
@@ -166,6 +169,8 @@ def build_request(
     context = _fill(texts["context"], context=context) if context else ""
     values = {"name": name, "prompt": prompt.strip("\n"), "context": context}
     values["code"] = (current or "").strip("\n")
+    names = ", ".join(f"`{called}`" for called in called_names(prompt, name))
+    values["names"] = _fill(texts["names"], name=name, names=names) if names else ""
     options: dict[str, Any] = {}
     if plan.temperature is not None:
         options["temperature"] = plan.temperature
@@ -232,12 +237,16 @@ def _completion(
     texts: Mapping[str, str], values: dict[str, str], current: str | None, options: dict[str, Any]
 ) -> Request:
     """Give the start of the module for the model to continue, the prompt as its docstring."""
-    prompt = values["prompt"] + values["context"]
-    quoted = prompt.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    module = values["name"]
+    # Inside the module its own names stand bare, as in any docstring.
+    prompt = _EXAMPLE_LINE.sub(
+        lambda line: re.sub(rf"\b{re.escape(module)}\.(?=\w)", "", line[0]), values["prompt"]
+    )
+    quoted = (prompt + values["context"]).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     opening = _fill(texts["completion"], **{**values, "prompt": quoted})
     before = ""
     if current is None:
-        opening += _first_definition(values["prompt"], values["name"])
+        opening += _first_definition(values["prompt"], module)
     else:
         before = _fill(texts["completion_update"], **values)
     options.update(raw=True, max_tokens=_SMALL_MAX_TOKENS, stop=list(_COMPLETION_STOP))
@@ -245,24 +254,24 @@ def _completion(
 
 
 def _first_definition(prompt: str, module: str) -> str:
-    """Begin the definition that the examples use, where they use just one."""
-    names = list(dict.fromkeys(_called(prompt, module)))
-    if len(names) != 1:
+    """Begin the first definition that the examples use, with the arguments that the text gives."""
+    names = called_names(prompt, module)
+    if not names:
         return ""
-    return f"class {names[0]}" if names[0][:1].isupper() else f"def {names[0]}("
+    if names[0][:1].isupper():
+        return f"class {names[0]}"
+    told = re.search(rf"`{names[0]}\(([\w\s,=]*)\)`", prompt)
+    return f"def {names[0]}({told[1] if told else ''}"
+
+
+def called_names(prompt: str, module: str) -> tuple[str, ...]:
+    """Name what the examples call of the module, in the order in which they do."""
+    return tuple(dict.fromkeys(_called(prompt, module)))
 
 
 def _called(prompt: str, module: str) -> Iterator[str]:
-    """Name what the examples call of the module, in the order in which they do."""
     bound: set[str] = set(vars(builtins))
-    for line in prompt.splitlines():
-        text = line.strip().removeprefix(">>>")
-        if text == line.strip():
-            continue
-        try:
-            tree = ast.parse(text.strip())
-        except (SyntaxError, ValueError):
-            continue
+    for tree in _example_lines(prompt):
         for node in ast.walk(tree):
             if isinstance(node, ast.alias):
                 bound.add(node.asname or node.name)
@@ -271,6 +280,16 @@ def _called(prompt: str, module: str) -> Iterator[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 yield from _own_name(node.func, module, bound)
+
+
+def _example_lines(prompt: str) -> Iterator[ast.Module]:
+    for line in prompt.splitlines():
+        text = line.strip()
+        if text.startswith(">>>"):
+            try:
+                yield ast.parse(text.removeprefix(">>>").strip())
+            except (SyntaxError, ValueError):
+                continue
 
 
 def _own_name(called: ast.expr, module: str, bound: set[str]) -> Iterator[str]:
