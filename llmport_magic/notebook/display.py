@@ -158,11 +158,6 @@ def register_lines(registered: Registered, proof: str, *, edited: bool) -> list[
     version, report = registered.version, registered.report
     what = "your edit, registered" if edited else "registered" if report else "current"
     lines = [f"✓ {version.name} v{version.number} · {what}" + (f" · {proof}" if proof else "")]
-    if report is None or not report.updated_in_place:
-        return lines
-    if report.rebound:
-        lines.append(f"  refreshed in the notebook: {', '.join(sorted(report.rebound))}")
-    if report.removed:
-        lines.append(f"  no longer in the module: {', '.join(sorted(report.removed))}")
-    lines.append("  objects made before the update keep their old code")
+    if report is not None:
+        lines += [f"  {line}" for line in report.lines()]
     return lines

@@ -172,7 +172,11 @@ class LLMPortMagics(Magics):
             draft=options.draft,
             context=describe(options.context, namespace),
             cell_id=cells.cell_id(self.shell),
-            user_names=frozenset(n for n in namespace if not n.startswith("_")),
+            user_names=frozenset(
+                key
+                for key, value in namespace.items()
+                if not key.startswith("_") and getattr(value, "__module__", None) != (name or "")
+            ),
             linked=(lambda: cells.linked_bases(name, whole)) if name else None,
         )
 
