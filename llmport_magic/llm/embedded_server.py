@@ -40,6 +40,7 @@ def _serve(orders: dict[str, Any]) -> Any:
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = orders["path"]
+    parameters.model_alias = {orders["name"]}
     parameters.n_ctx = orders["context"]
     parameters.n_batch = parameters.n_ubatch = _BATCH
     parameters.n_parallel = 1

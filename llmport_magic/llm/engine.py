@@ -115,7 +115,7 @@ def _start(path: Path, threads: int | None) -> _Engine:
             " llmport-magic[embedded]`, or choose another provider"
         )
     key = secrets.token_urlsafe(24)
-    orders = {"path": str(path), "key": key, "context": CONTEXT_TOKENS}
+    orders = {"path": str(path), "name": path.stem, "key": key, "context": CONTEXT_TOKENS}
     process = _spawn()
     _starting.add(process)
     try:

@@ -1,0 +1,58 @@
+"""The plain completions format of OpenAI: a text that the model continues, no conversation.
+
+Reference: https://platform.openai.com/docs/api-reference/completions (read 2026-11-21). Replies,
+stream events and errors have the shapes of the chat format, with `text` in the place of a message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmport_magic.llm.dialects.openai_chat import (
+    END_OF_STREAM,
+    FRAMING,
+    KEY_HEADER,
+    KEY_PREFIX,
+    MODELS_PATH,
+    read_error,
+    read_models,
+    read_reply,
+    refused_parameter,
+    stream_reader,
+)
+from llmport_magic.llm.wire import Call, WireRequest
+
+__all__ = [
+    "END_OF_STREAM",
+    "FRAMING",
+    "KEY_HEADER",
+    "KEY_PREFIX",
+    "MODELS_PATH",
+    "build_request",
+    "read_error",
+    "read_models",
+    "read_reply",
+    "refused_parameter",
+    "stream_reader",
+]
+
+
+def build_request(call: Call) -> WireRequest:
+    """Write a completion request; the text to continue is what all messages say, in order."""
+    body: dict[str, Any] = {
+        "model": call.model,
+        "prompt": "".join(message.content for message in call.messages) + (call.prefill or ""),
+        "max_tokens": call.max_tokens,
+        "temperature": call.temperature,
+        "top_p": call.top_p,
+        "seed": call.seed,
+        "stop": list(call.stop) or None,
+    }
+    if call.stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    kept = {
+        name: value
+        for name, value in body.items()
+        if value is not None and name not in call.refused
+    }
+    return WireRequest(path="completions", body={**kept, **call.extra})
