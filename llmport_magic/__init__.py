@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmport_magic.api import llmport, update
     from llmport_magic.bridge import run
-    from llmport_magic.llm.connector import BaseLLMConnector, LLMProvider
+    from llmport_magic.llm.connector import BaseLLMConnector
+    from llmport_magic.llm.provider import LLMProvider
     from llmport_magic.settings import configure, get_config
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
 
 _HOMES = {
     "BaseLLMConnector": "llmport_magic.llm.connector",
-    "LLMProvider": "llmport_magic.llm.connector",
+    "LLMProvider": "llmport_magic.llm.provider",
     "configure": "llmport_magic.settings",
     "get_config": "llmport_magic.settings",
     "llmport": "llmport_magic.api",

@@ -157,3 +157,12 @@ class ConsentRequired(GeneratedCodeError):
 
 class StoreError(LLMPortError):
     """The module store or the log cannot be read or written."""
+
+
+def __getattr__(name: str) -> Any:
+    """Give the errors of the wire, which import the HTTP library, when they are first named."""
+    if name in ("LLMConnectionError", "LLMStatusError", "LLMTimeoutError"):
+        from llmport_magic.llm import transport
+
+        return getattr(transport, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -159,9 +159,16 @@ def resolve(**arguments: Any) -> Settings:
     return Settings(**values, sources=kept)
 
 
-def environment_model(provider: str) -> str | None:
-    """Give the model that `LLMPORT_<PROVIDER>_MODEL` names, if it is set."""
-    return os.environ.get(f"LLMPORT_{provider.upper()}_MODEL", "").strip() or None
+def environment_model(provider: str, variable: str | None = None) -> str | None:
+    """Give the model that `LLMPORT_<PROVIDER>_MODEL` names, if it is set.
+
+    Args:
+        provider: the provider's name.
+        variable: the variable's name, where the provider's row names another one.
+    """
+    own = f"LLMPORT_{provider.upper().replace('-', '_')}_MODEL"
+    named = (os.environ.get(name, "").strip() for name in (own, variable) if name)
+    return next(filter(None, named), None)
 
 
 def user_config_file() -> Path:

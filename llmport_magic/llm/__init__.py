@@ -1,1 +1,86 @@
-"""Connectors to every model provider; usable without Jupyter."""
+"""Connectors to every model provider; usable without Jupyter.
+
+    from llmport_magic.llm import LLMConfig, LLMProvider
+
+Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import (
+        LLMCapabilities,
+        LLMProfile,
+        ModelFamily,
+        Provider,
+        ProviderType,
+    )
+    from llmport_magic.llm.connector import BaseLLMConnector
+    from llmport_magic.llm.cost import estimate_cost
+    from llmport_magic.llm.messages import LLMMessage, LLMRole, Message
+    from llmport_magic.llm.mock import MockConnector
+    from llmport_magic.llm.provider import LLMConfig, LLMProvider
+    from llmport_magic.llm.registry import (
+        CONNECTOR_MAP,
+        PROVIDER_CONFIG,
+        LLMRegistry,
+        register_provider,
+    )
+    from llmport_magic.llm.reply import Chunk, LLMResponse
+    from llmport_magic.llm.streams import ResponseStream
+    from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError, LLMTimeoutError
+
+__all__ = [
+    "CONNECTOR_MAP",
+    "PROVIDER_CONFIG",
+    "BaseLLMConnector",
+    "Chunk",
+    "LLMCapabilities",
+    "LLMConfig",
+    "LLMConnectionError",
+    "LLMMessage",
+    "LLMProfile",
+    "LLMProvider",
+    "LLMRegistry",
+    "LLMResponse",
+    "LLMRole",
+    "LLMStatusError",
+    "LLMTimeoutError",
+    "Message",
+    "MockConnector",
+    "ModelFamily",
+    "Provider",
+    "ProviderType",
+    "ResponseStream",
+    "estimate_cost",
+    "register_provider",
+]
+
+_HOMES = {
+    "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
+    "connector": ("BaseLLMConnector",),
+    "cost": ("estimate_cost",),
+    "messages": ("LLMMessage", "LLMRole", "Message"),
+    "mock": ("MockConnector",),
+    "provider": ("LLMConfig", "LLMProvider"),
+    "registry": ("CONNECTOR_MAP", "LLMRegistry", "PROVIDER_CONFIG", "register_provider"),
+    "reply": ("Chunk", "LLMResponse"),
+    "streams": ("ResponseStream",),
+    "transport": ("LLMConnectionError", "LLMStatusError", "LLMTimeoutError"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

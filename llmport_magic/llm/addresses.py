@@ -1,0 +1,84 @@
+"""Where requests may go: checked before anything is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from llmport_magic.errors import ConfigError
+
+_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
+
+
+def endpoint(base_url: str, path: str) -> str:
+    """Join the base URL of an API and a path below it, after checking where it leads.
+
+    A base URL without a path gets `/v1`; one that already ends in the path is taken as it is.
+
+    Args:
+        base_url: as the user or the catalogue gives it; its query is kept.
+        path: for example `chat/completions`.
+
+    Raises:
+        ConfigError: nothing may be sent to that address.
+    """
+    parts = check_address(base_url)
+    base = parts.path.rstrip("/") or "/v1"
+    joined = base if base.endswith(f"/{path}") else f"{base}/{path}"
+    return urlunsplit((parts.scheme, parts.netloc, joined, parts.query, ""))
+
+
+def check_address(base_url: str) -> SplitResult:
+    """Refuse addresses that a prompt or a key must not go to.
+
+    Raises:
+        ConfigError: not http or https, credentials in the URL, plain http to another machine,
+            or an address of the link or of a cloud's metadata service.
+    """
+    try:
+        parts = urlsplit(base_url.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigError("`base_url` is not a URL: write it as https://host/v1") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(
+            f"`base_url` must begin with https:// (or http:// for this machine), not "
+            f"`{parts.scheme or base_url[:20]}`"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            f"`base_url` for `{host}` holds credentials: take them out and set `api_key`"
+        )
+    if _is_link_local(host):
+        raise ConfigError(f"`base_url` leads to `{host}`, an address that no model answers at")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigError(
+            f"`base_url` would send prompts to `{host}` unencrypted: use https://, plain http is "
+            "for this machine only"
+        )
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this machine."""
+    host = host.lower().rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _is_link_local(host: str) -> bool:
+    address = _address(host)
+    if address is None:
+        return host.lower().rstrip(".") in _METADATA_HOSTS
+    return address.is_link_local or address.is_multicast
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

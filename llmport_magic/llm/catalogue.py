@@ -1,0 +1,108 @@
+"""Reads providers out of YAML rows and mappings, and says which field is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm.capabilities import LLMCapabilities, LLMProfile, ModelFamily, Provider
+
+# Other spellings of the same fields.
+_ALIASES = {"api_base": "base_url", "requires_key": "key_required"}
+_FOREIGN = frozenset({"rate_limits"})
+
+
+def shipped_providers() -> list[Provider]:
+    """Read the catalogue that comes with the package, in the order in which `auto` searches."""
+    import yaml
+
+    found = [
+        provider_from(yaml.safe_load(row.read_text(encoding="utf-8")), source=row.name)
+        for row in files(__package__).joinpath("catalog").iterdir()
+        if row.name.endswith(".yaml")
+    ]
+    return sorted(found, key=lambda provider: (provider.order, provider.name))
+
+
+def provider_from(content: Any, *, name: str | None = None, source: str = "provider") -> Provider:
+    """Make a provider of a mapping.
+
+    Args:
+        content: the fields, or a mapping with them under `provider`.
+        name: of the provider, where the mapping does not say it.
+        source: what to name in an error.
+
+    Raises:
+        ConfigError: an unknown field or a value that cannot be used, with its place.
+    """
+    if isinstance(content, Mapping) and isinstance(content.get("provider"), Mapping):
+        content = content["provider"]
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{source}: a provider is a mapping of fields")
+    given: dict[str, Any] = {
+        _ALIASES.get(str(key), str(key)): value
+        for key, value in content.items()
+        if key not in _FOREIGN
+    }
+    given = {"name": name, **given} if name else given
+    _check_names(given, _names(Provider), source)
+    if not isinstance(given.get("name"), str):
+        raise ConfigError(f"{source}: `name` is missing")
+    models = given.pop("models", None) or {}
+    if not isinstance(models, Mapping):
+        raise ConfigError(f"{source}: `models` maps names to models")
+    variables = given.get("api_key_vars") or ()
+    given["api_key_vars"] = (variables,) if isinstance(variables, str) else tuple(variables)
+    given.setdefault("key_required", bool(given["api_key_vars"]))
+    given["headers"] = MappingProxyType(dict(given.get("headers") or {}))
+    given["models"] = MappingProxyType(
+        {
+            model: _profile(model, fields_, given["name"], f"{source}: models.{model}")
+            for model, fields_ in models.items()
+        }
+    )
+    try:
+        return Provider(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _profile(name: str, content: Any, provider: str, source: str) -> LLMProfile:
+    if isinstance(content, LLMProfile):
+        return content
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{source}: a model is a mapping of fields")
+    given: dict[str, Any] = dict(content)
+    _check_names(given, _names(LLMProfile), source)
+    capabilities = given.pop("capabilities", None) or {}
+    _check_names(capabilities, _names(LLMCapabilities), f"{source}.capabilities")
+    try:
+        return LLMProfile(
+            **{"name": name, "provider": provider, **given}
+            | {
+                "family": ModelFamily(given.get("family", ModelFamily.CUSTOM)),
+                "aliases": tuple(given.get("aliases") or ()),
+                "capabilities": LLMCapabilities(**capabilities),
+            }
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+def _check_names(given: Any, known: Iterable[str], source: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{source}: a mapping of fields is needed")
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), list(known), n=1)
+            hint = f": did you mean `{near[0]}`?" if near else ""
+            raise ConfigError(f"{source}: unknown field `{name}`{hint}")

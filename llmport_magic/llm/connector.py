@@ -1,0 +1,192 @@
+"""The seam between the package and whatever calls a model; third parties fill it, too."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+
+from llmport_magic import bridge
+from llmport_magic.llm.capabilities import LLMCapabilities
+from llmport_magic.llm.messages import Message, MessageLike, as_messages
+from llmport_magic.llm.reply import Chunk, LLMResponse
+from llmport_magic.llm.streams import Gathering, ResponseStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+Messages: TypeAlias = "MessageLike | Iterable[MessageLike]"
+
+
+class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
+    """Something that calls a model. Subclasses give one of `call_llm`, `complete` and `stream`.
+
+    The shortest connector is a class with a synchronous `call_llm(prompt)` that returns the
+    model's raw text; it runs in a thread of its own, and works wherever a connector works.
+
+    Attributes:
+        provider_name: how the connector is called in the log and in errors.
+        model_name_for_api: the model that is asked when a call names none.
+        capabilities: what that model can do.
+    """
+
+    provider_name: str = ""
+    capabilities: LLMCapabilities = LLMCapabilities()
+
+    _model_name: str = ""
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse a class that cannot call anything."""
+        base = BaseLLMConnector
+        if (cls.call_llm, cls.complete, cls.stream) == (base.call_llm, base.complete, base.stream):
+            raise TypeError(
+                f"`{cls.__name__}` cannot be instantiated: define `call_llm(prompt)`, or "
+                "`complete(messages)`, or `stream(messages)`"
+            )
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.provider_name:
+            cls.provider_name = cls.__name__.removesuffix("Connector").lower() or cls.__name__
+
+    @property
+    def model_name_for_api(self) -> str:
+        """The model that is asked when a call names none."""
+        return self._model_name or str(getattr(self, "model", None) or "")
+
+    @model_name_for_api.setter
+    def model_name_for_api(self, name: str) -> None:
+        self._model_name = name
+
+    def call_llm(self, prompt: str) -> str:
+        """Ask, and wait for the raw text of the answer; for synchronous code.
+
+        Args:
+            prompt: what the user says.
+
+        Raises:
+            LLMError: the model did not deliver.
+        """
+        return bridge.run(self.complete(prompt)).content
+
+    async def complete(self, messages: Messages, **options: Any) -> LLMResponse:
+        """Ask, and get the whole answer.
+
+        Args:
+            messages: a prompt, a message, a mapping, or several of them.
+            **options: `model`, `max_tokens`, `temperature`, `stop`, `seed`, `top_p`, `extra`
+                (merged into the request's body) and `prefill` (the start of the answer).
+
+        Raises:
+            LLMError: the model did not deliver.
+        """
+        if type(self).call_llm is BaseLLMConnector.call_llm:
+            stream = self.stream(messages, **options)
+            async for _ in stream:
+                pass
+            return stream.response
+        given = as_messages(messages)
+        gathering = self._gathering(given, options)
+        text = await _in_thread(self.call_llm, as_prompt(given))
+        gathering.add(Chunk(text=text))
+        return gathering.response()
+
+    def stream(self, messages: Messages, **options: Any) -> ResponseStream:
+        """Ask, and get the answer as it arrives; one piece where a connector cannot stream."""
+        given = as_messages(messages)
+
+        async def one_piece() -> AsyncGenerator[Chunk, None]:
+            response = await self.complete(given, **options)
+            estimated = response.metadata.get("usage_estimated", False)
+            yield Chunk(
+                text=response.content,
+                finish_reason=response.finish_reason,
+                raw_finish_reason=response.metadata.get("raw_finish_reason"),
+                usage=None if estimated else response.usage,
+                model=response.model or None,
+            )
+
+        return ResponseStream(one_piece, self._gathering(given, options))
+
+    async def call(self, messages: Messages, **options: Any) -> LLMResponse:
+        """Ask, and get the whole answer: `complete()` by another name."""
+        return await self.complete(messages, **options)
+
+    async def generate(self, messages: Messages, **options: Any) -> LLMResponse:
+        """Ask, and get the whole answer: `complete()` by another name."""
+        return await self.complete(messages, **options)
+
+    async def generate_text(
+        self, prompt: str, model: str | None = None, **options: Any
+    ) -> str | None:
+        """Ask, and get the text of the answer.
+
+        Args:
+            prompt: what the user says.
+            model: the model's own name; `None` asks the connector's.
+            **options: as in `complete()`.
+        """
+        if model is not None:
+            options["model"] = model
+        return (await self.complete(prompt, **options)).content
+
+    async def aclose(self) -> None:  # noqa: B027 - most have nothing to release
+        """Release what the connector holds; the shared connections are not its own."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _gathering(self, given: tuple[Message, ...], options: Mapping[str, Any]) -> Gathering:
+        model = options.get("model") or self.model_name_for_api
+        return Gathering(self.provider_name, model, as_prompt(given), {})
+
+
+def as_prompt(messages: Iterable[Message]) -> str:
+    """Write a conversation as one text, for what takes nothing else."""
+    given = tuple(messages)
+    if len(given) == 1:
+        return given[0].content
+    plain = all(message.role in ("system", "user") for message in given)
+    return "\n\n".join(
+        message.content if plain else f"{message.role}: {message.content}" for message in given
+    )
+
+
+async def _in_thread(function: Callable[[str], T], argument: str) -> T:
+    """Call a function in a thread of its own; a cancelled caller does not wait for it.
+
+    Not the loop's executor: its threads are waited for when the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)  # type: ignore[arg-type] # a T whenever there is no error
+
+    def work() -> None:
+        result: T | None = None
+        failure: BaseException | None = None
+        try:
+            result = function(argument)
+        except StopIteration as error:
+            # A future cannot hold this one.
+            failure = RuntimeError(f"the connector raised {error!r}")
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="llmport-connector", daemon=True).start()
+    return await outcome

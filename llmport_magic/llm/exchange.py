@@ -1,0 +1,337 @@
+"""One exchange with a provider: send, negotiate, retry, and read the answer, whole or in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, MutableMapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmport_magic.errors import LLMError, LLMStreamError, UsageError
+from llmport_magic.llm.addresses import endpoint
+from llmport_magic.llm.clock import Clock
+from llmport_magic.llm.failures import (
+    body_failure,
+    format_failure,
+    status_failure,
+    stream_failure,
+)
+from llmport_magic.llm.reply import Chunk
+from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
+from llmport_magic.llm.sse import LineSplitter, LineTooLongError, ServerEvent, SSEDecoder
+from llmport_magic.llm.transport import Incoming, LLMTimeoutError, Outgoing, Transport, names
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.wire import Call, Dialect, Limits, Target
+
+_MOST_BAD_EVENTS = 10
+_TRAILER_SECONDS = 5.0
+_HEAD_BYTES = 2_048
+_NEGOTIATED_STATUS = (400, 422)
+
+
+@dataclass(slots=True, kw_only=True)
+class Ask:
+    """One request and everything that is needed to make it.
+
+    Attributes:
+        target: who is asked.
+        dialect: how.
+        call: what.
+        limits: deadlines and sizes.
+        policy: of the retries.
+        budget: of the retries; shared by a connector's calls.
+        transport: sends it.
+        refused: parameters that the model refuses; added to when it refuses one more.
+        notes: `attempts`, `request_id` and the like, for the response's metadata.
+    """
+
+    target: Target
+    dialect: Dialect
+    call: Call
+    limits: Limits
+    policy: RetryPolicy
+    budget: RetryBudget
+    transport: Transport
+    refused: set[str]
+    notes: MutableMapping[str, Any] = field(default_factory=dict)
+
+
+async def whole(ask: Ask) -> tuple[Chunk, Any]:
+    """Get the whole answer at once, and the provider's own object.
+
+    Raises:
+        LLMError: of every kind.
+    """
+    clock = Clock(ask.limits, reasoning=ask.target.reasoning)
+
+    async def once(number: int) -> tuple[Chunk, Any]:
+        ask.notes["attempts"] = number
+        incoming = await _send(ask, clock)
+        try:
+            body = await incoming.read_all()
+        finally:
+            await incoming.close()
+        return _reply(ask, incoming, body)
+
+    return await with_retries(once, ask.policy, ask.budget, clock.left)
+
+
+async def models(ask: Ask) -> tuple[str, ...]:
+    """Ask the server which models it has."""
+    clock = Clock(ask.limits)
+    outgoing = Outgoing(
+        method="GET",
+        url=endpoint(ask.target.base_url, ask.dialect.MODELS_PATH),
+        target=ask.target,
+        key_header=ask.dialect.KEY_HEADER,
+        key_prefix=ask.dialect.KEY_PREFIX,
+    )
+
+    async def once(_: int) -> tuple[str, ...]:
+        incoming = await _success(ask, await ask.transport.open(outgoing, clock))
+        try:
+            body = await incoming.read_all()
+        finally:
+            await incoming.close()
+        try:
+            return ask.dialect.read_models(_decoded(body))
+        except ValueError:
+            raise format_failure(incoming, body) from None
+
+    return await with_retries(once, ask.policy, ask.budget, clock.left)
+
+
+async def streamed(ask: Ask) -> AsyncGenerator[Chunk, None]:
+    """Get the answer in pieces; closing the generator hangs up.
+
+    Raises:
+        LLMError: of every kind; `partial` holds what had arrived.
+    """
+    clock = Clock(ask.limits, reasoning=ask.target.reasoning)
+
+    async def once(number: int) -> Incoming:
+        ask.notes["attempts"] = number
+        return await _send(ask, clock)
+
+    incoming = await with_retries(once, ask.policy, ask.budget, clock.left)
+    try:
+        kind = incoming.headers.get("content-type", "")
+        if "json" in kind and "ndjson" not in kind and "json-seq" not in kind:
+            # Some servers do not stream, whatever they are asked.
+            yield _reply(ask, incoming, await incoming.read_all())[0]
+            return
+        if "html" in kind:
+            raise format_failure(incoming, await incoming.read_error_body())
+        async with aclosing(_Reading(ask, incoming).chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        await incoming.close()
+
+
+class _Lines:
+    """Events of a stream that has one JSON object a line."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self._lines = LineSplitter(max_line_bytes)
+
+    def feed(self, chunk: bytes) -> list[ServerEvent]:
+        return [ServerEvent(line) for line in self._lines.feed(chunk) if line.strip()]
+
+    def flush(self) -> list[ServerEvent]:
+        rest = self._lines.flush()
+        return [ServerEvent(rest)] if rest.strip() else []
+
+
+class _Reading:
+    """Reads one stream to its end, however it ends."""
+
+    def __init__(self, ask: Ask, incoming: Incoming) -> None:
+        self._ask = ask
+        self._incoming = incoming
+        self._reader = ask.dialect.stream_reader()
+        size = ask.limits.max_line_bytes
+        self._decoder = SSEDecoder(size) if ask.dialect.FRAMING == "sse" else _Lines(size)
+        self._text: list[str] = []
+        self._head = b""
+        self._events = 0
+        self._bad = 0
+        self._held = ""
+
+    async def chunks(self) -> AsyncGenerator[Chunk, None]:
+        ended = False
+        while not ended:
+            raw, ended = await self._next()
+            for event in self._split(raw):
+                if event.data.strip() == self._ask.dialect.END_OF_STREAM:
+                    await self._incoming.drain()
+                    return
+                chunk = self._read(event)
+                if chunk is not None:
+                    yield chunk
+        if not self._reader.complete:
+            raise self._broken_off()
+
+    async def _next(self) -> tuple[bytes | None, bool]:
+        """Give the next bytes, and whether the stream has ended."""
+        if self._reader.complete:
+            # Only the token counts can still come: not worth the patience that an answer gets.
+            clock = self._incoming.clock
+            clock.due = clock.within(_TRAILER_SECONDS)
+        try:
+            raw = await self._incoming.read()
+        except (LLMStreamError, LLMTimeoutError) as error:
+            if self._reader.complete:
+                return None, True
+            error.partial = "".join(self._text)
+            raise
+        if raw and self._events == 0 and len(self._head) < _HEAD_BYTES:
+            self._head += raw[:_HEAD_BYTES]
+        return raw, raw is None
+
+    def _split(self, raw: bytes | None) -> list[ServerEvent]:
+        try:
+            return self._decoder.flush() if raw is None else self._decoder.feed(raw)
+        except LineTooLongError as error:
+            raise self._error(f"{error} (`max_line_bytes`)") from None
+
+    def _read(self, event: ServerEvent) -> Chunk | None:
+        data, escaped = self._object(event.data)
+        if data is None:
+            return None
+        if "error" in data or event.event == "error" or data.get("object") == "error":
+            details = self._ask.dialect.read_error(data)
+            if details is not None:
+                raise stream_failure(self._incoming, details, "".join(self._text))
+        chunk = self._reader.read(data, event.event)
+        if chunk is None:
+            return None
+        if escaped or self._held:
+            chunk = replace(chunk, text=self._mended(chunk.text))
+        if chunk.text or chunk.reasoning:
+            self._incoming.clock.progress()
+            self._text.append(chunk.text)
+        return chunk
+
+    def _object(self, data: bytes) -> tuple[Mapping[str, Any] | None, bool]:
+        """Decode an event; a bad one is skipped and counted. Tells if it holds half characters."""
+        if not data.strip():
+            return None, False
+        self._events += 1
+        escaped = False
+        try:
+            found = msgspec.json.decode(data)
+        except (ValueError, RecursionError):
+            # msgspec refuses half of a surrogate pair, which some servers send in two events.
+            found, escaped = _lenient(data), True
+        if isinstance(found, dict):
+            self._bad = 0
+            return found, escaped
+        self._bad += 1
+        self._ask.notes["skipped_events"] = self._ask.notes.get("skipped_events", 0) + 1
+        if self._bad >= _MOST_BAD_EVENTS:
+            raise self._error(f"{self._bad} events in a row are not JSON: check `base_url`")
+        return None, False
+
+    def _mended(self, text: str) -> str:
+        text, self._held = self._held + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def _broken_off(self) -> LLMError:
+        if self._events == 0:
+            return format_failure(self._incoming, self._head)
+        return self._error("the answer broke off before its end: try again")
+
+    def _error(self, what: str) -> LLMStreamError:
+        return LLMStreamError(
+            f"`{self._ask.target.provider}`: {what}",
+            partial="".join(self._text),
+            request_id=self._incoming.request_id or None,
+            **names(self._incoming.outgoing),
+        )
+
+
+async def _send(ask: Ask, clock: Clock) -> Incoming:
+    """Send once; where the model refuses a parameter, learn that and send without it."""
+    while True:
+        request = ask.dialect.build_request(replace(ask.call, refused=frozenset(ask.refused)))
+        outgoing = Outgoing(
+            url=endpoint(ask.target.base_url, request.path),
+            target=ask.target,
+            body=_encoded(request.body),
+            key_header=ask.dialect.KEY_HEADER,
+            key_prefix=ask.dialect.KEY_PREFIX,
+            accept="text/event-stream" if ask.call.stream else "application/json",
+        )
+        incoming = await ask.transport.open(outgoing, clock)
+        if incoming.status not in _NEGOTIATED_STATUS:
+            return await _success(ask, incoming)
+        body = await incoming.read_error_body()
+        details = ask.dialect.read_error(_lenient(body))
+        refused = details and ask.dialect.refused_parameter(details, request.body)
+        if not refused or refused in ask.refused:
+            raise status_failure(incoming, body, ask.dialect)
+        ask.refused.add(refused)
+        ask.notes["refused_parameters"] = sorted(ask.refused)
+
+
+async def _success(ask: Ask, incoming: Incoming) -> Incoming:
+    """Give the response back where it is a success that can be read."""
+    if incoming.request_id:
+        ask.notes["request_id"] = incoming.request_id
+    if not 200 <= incoming.status < 300:  # noqa: PLR2004
+        raise status_failure(incoming, await incoming.read_error_body(), ask.dialect)
+    encoding = incoming.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        await incoming.close()
+        raise LLMStreamError(
+            f"`{ask.target.provider}` sent a compressed answer ({encoding[:20]!r}) though none was "
+            "asked for: check `base_url`",
+            **names(incoming.outgoing),
+        )
+    return incoming
+
+
+def _reply(ask: Ask, incoming: Incoming, body: bytes) -> tuple[Chunk, Any]:
+    try:
+        data = _decoded(body)
+    except ValueError:
+        raise format_failure(incoming, body) from None
+    details = ask.dialect.read_error(data)
+    if details is not None:
+        raise body_failure(incoming, body, details)
+    try:
+        return ask.dialect.read_reply(data), data
+    except (ValueError, AttributeError, TypeError):
+        raise format_failure(incoming, body) from None
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the request cannot be written as JSON: {error}") from None
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+
+
+def _lenient(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,173 @@
+"""Wording of failures that arrive as a response: what happened, what to do next, no secret."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from llmport_magic.errors import LLMContentError, LLMError, LLMStreamError
+from llmport_magic.llm.retry import is_retried, retry_after
+from llmport_magic.secrets import redact
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.transport import Incoming
+    from llmport_magic.llm.wire import Dialect, ErrorDetails, Target
+
+_LONGEST_MESSAGE = 500
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(rb"^\s*(?:<!doctype html|<html|<head|<body)", re.IGNORECASE)
+_BLOCKED = frozenset({"content_filter", "content_policy_violation", "responsible_ai_policy"})
+_MINUTE, _HOUR = 60, 3600
+
+
+def status_failure(incoming: Incoming, body: bytes, dialect: Dialect) -> LLMError:
+    """Make the error of a response whose status is not a success."""
+    details = dialect.read_error(_parsed(body))
+    status = incoming.status
+    wait = retry_after(incoming.headers)
+    return _failure(incoming, body, details, status, wait)
+
+
+def body_failure(incoming: Incoming, body: bytes, details: ErrorDetails) -> LLMError:
+    """Make the error of an error object inside a response that calls itself a success."""
+    status = details.status if details.status and details.status >= 400 else incoming.status  # noqa: PLR2004
+    return _failure(incoming, body, details, status, None)
+
+
+def stream_failure(incoming: Incoming, details: ErrorDetails, partial: str) -> LLMError:
+    """Make the error of an error object in the middle of a stream."""
+    who = _who(incoming.outgoing.target)
+    return LLMStreamError(
+        f"{who} broke the answer off: {shown(details.message)}",
+        partial=partial,
+        status=details.status,
+        request_id=incoming.request_id or None,
+        provider=incoming.outgoing.target.provider,
+        model=incoming.outgoing.target.model,
+    )
+
+
+def format_failure(incoming: Incoming, body: bytes) -> LLMError:
+    """Make the error of a successful response that is no answer of this format."""
+    who = _who(incoming.outgoing.target)
+    if _HTML.match(body):
+        what = f"the server sent HTML, not an answer ({shown(_plain(body))})"
+    elif not body.strip():
+        what = f"the server sent an empty answer (status {incoming.status})"
+    else:
+        kind = incoming.headers.get("content-type", "no content type")
+        what = f"the server sent something that is no answer ({shown(kind)}: {shown(_plain(body))})"
+    return LLMStreamError(
+        f"{who}: {what}: check `base_url`",
+        status=incoming.status,
+        request_id=incoming.request_id or None,
+        provider=incoming.outgoing.target.provider,
+        model=incoming.outgoing.target.model,
+    )
+
+
+def shown(text: str) -> str:
+    """Give a provider's words as one redacted line of bounded length."""
+    line = redact(" ".join(text.split()))
+    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "…"
+
+
+def _failure(
+    incoming: Incoming,
+    body: bytes,
+    details: ErrorDetails | None,
+    status: int,
+    wait: float | None,
+) -> LLMError:
+    from llmport_magic.llm.transport import LLMStatusError
+
+    target = incoming.outgoing.target
+    said = shown(details.message) if details else shown(_plain(body))
+    message = _sentence(incoming, target, status, said, wait)
+    known: dict[str, Any] = {
+        "provider": target.provider,
+        "model": target.model,
+        "status": status,
+        "request_id": incoming.request_id or None,
+    }
+    if details and details.code in _BLOCKED:
+        return LLMContentError(message, **known)
+    response = incoming.scrubbed(body)
+    error = LLMStatusError(
+        message, request=response.request, response=response, retryable=is_retried(status), **known
+    )
+    error.retry_after = wait
+    return error
+
+
+def _sentence(
+    incoming: Incoming, target: Target, status: int, said: str, wait: float | None
+) -> str:
+    who = _who(target)
+    told = f" ({said})" if said else ""
+    request = f" [request {incoming.request_id}]" if incoming.request_id else ""
+    return f"{who} answered {status}{told}: {_advice(incoming, target, status, wait)}{request}"
+
+
+def _advice(incoming: Incoming, target: Target, status: int, wait: float | None) -> str:  # noqa: PLR0911
+    key = " or ".join(f"`{name}`" for name in target.key_vars) or "`api_key`"
+    match status:
+        case 401:
+            return f"check the key in {key}"
+        case 402:
+            return f"the account behind the key in {key} has no credit left"
+        case 403:
+            return f"the key in {key} may not use `{target.model}`"
+        case 404:
+            return f"there is no model `{target.model}` at {redact(target.base_url)}: see its list"
+        case 407:
+            return "the proxy wants credentials: check HTTPS_PROXY"
+        case 413:
+            return "the request is too long: send less"
+        case 429:
+            return f"too many requests: try again {_when(wait)}"
+        case _ if 300 <= status < 400:  # noqa: PLR2004
+            host = _host(incoming.headers.get("location", ""))
+            return f"it redirects to {host}, which is not followed: set `base_url`"
+        case _ if is_retried(status):
+            return f"the provider has a problem: try again {_when(wait)}"
+        case _:
+            return "the request is not accepted: change what it says"
+
+
+def _when(wait: float | None) -> str:
+    if wait is None:
+        return "later"
+    if wait >= _HOUR:
+        return f"in {wait / _HOUR:.3g} h"
+    return f"in {wait / _MINUTE:.3g} min" if wait >= 2 * _MINUTE else f"in {wait:.3g} s"
+
+
+def _host(location: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        host = urlsplit(location).hostname
+    except ValueError:
+        host = None
+    return f"`{shown(host)}`" if host else "another place"
+
+
+def _who(target: Target) -> str:
+    return f"`{target.provider}`"
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _plain(body: bytes) -> str:
+    text = html.unescape(_TAGS.sub(" ", body[:20_000].decode("utf-8", "replace")))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    first = next((line for line in lines if line), "")
+    return first[:200]

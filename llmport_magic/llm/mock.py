@@ -1,0 +1,103 @@
+"""A connector that answers what a test has scripted; it never leaves the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llmport_magic.errors import LLMError
+from llmport_magic.llm.connector import BaseLLMConnector, Messages
+from llmport_magic.llm.messages import Message, as_messages
+from llmport_magic.llm.reply import Chunk, LLMResponse
+from llmport_magic.llm.streams import ResponseStream
+
+if TYPE_CHECKING:
+    from llmport_magic.settings import Settings
+
+Answer: TypeAlias = "str | BaseException | LLMResponse | Callable[[tuple[Message, ...]], Any]"
+
+_DEFAULT = '''"""A module that the mock connector wrote; no model was asked."""
+
+
+def words() -> int:
+    """Count the words of the prompt that it was written for."""
+    return {words}
+'''
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedCall:
+    """What the mock was asked: the messages and the options of one call."""
+
+    messages: tuple[Message, ...]
+    options: dict[str, Any]
+
+
+class MockConnector(BaseLLMConnector):
+    """Gives scripted answers in turn; without a script, one small module for each prompt.
+
+    Args:
+        answers: texts, responses, errors to raise, or functions of the messages that give one.
+        delay: seconds before each piece.
+        chunk_size: characters of a piece; `None` gives the answer in one.
+        model: the name of the model that it claims to be.
+
+    Attributes:
+        calls: what was asked, the first call first.
+    """
+
+    provider_name = "mock"
+
+    def __init__(
+        self,
+        answers: Iterable[Answer] | str | None = None,
+        *,
+        delay: float = 0.0,
+        chunk_size: int | None = None,
+        model: str = "mock",
+    ) -> None:
+        scripted = (answers,) if isinstance(answers, str) else answers
+        self._answers = None if scripted is None else list(scripted)
+        self._delay = delay
+        self._chunk_size = chunk_size
+        self.model_name_for_api = model
+        self.calls: list[RecordedCall] = []
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> MockConnector:
+        """Make the mock that answers when somebody names it as the provider."""
+        return cls(model=settings.model or "mock")
+
+    def stream(self, messages: Messages, **options: Any) -> ResponseStream:
+        """Give the next answer, in pieces."""
+        given = as_messages(messages)
+
+        async def pieces() -> AsyncGenerator[Chunk, None]:
+            self.calls.append(RecordedCall(messages=given, options=dict(options)))
+            answer = self._next(given)
+            if isinstance(answer, BaseException):
+                raise answer
+            response = answer if isinstance(answer, LLMResponse) else LLMResponse(str(answer))
+            size = self._chunk_size or max(1, len(response.content))
+            for start in range(0, len(response.content), size):
+                await asyncio.sleep(self._delay)
+                yield Chunk(text=response.content[start : start + size])
+            scripted = isinstance(answer, LLMResponse) and response.usage["total_tokens"]
+            yield Chunk(
+                finish_reason=response.finish_reason, usage=response.usage if scripted else None
+            )
+
+        return ResponseStream(pieces, self._gathering(given, options))
+
+    def _next(self, given: tuple[Message, ...]) -> Any:
+        if self._answers is None:
+            words = sum(len(message.content.split()) for message in given)
+            return _DEFAULT.replace("{words}", str(words))
+        if not self._answers:
+            raise LLMError("the mock has no answer left: script one more", provider="mock")
+        answer = self._answers.pop(0)
+        if callable(answer) and not isinstance(answer, BaseException):
+            return answer(given)
+        return answer

@@ -1,0 +1,288 @@
+"""The one connector over HTTP: any provider whose wire format is a dialect."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from llmport_magic import bridge
+from llmport_magic.errors import ConfigError, LLMError, UsageError
+from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
+from llmport_magic.llm.messages import Message, as_messages
+from llmport_magic.llm.retry import RetryBudget, RetryPolicy
+from llmport_magic.llm.streams import Gathering, ResponseStream
+from llmport_magic.llm.wire import Call, Limits, Target
+from llmport_magic.secrets import Secret, find_key
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import LLMCapabilities
+    from llmport_magic.llm.exchange import Ask
+    from llmport_magic.llm.reply import Chunk, LLMResponse
+    from llmport_magic.llm.transport import Transport
+
+OPTIONS = (
+    "model",
+    "max_tokens",
+    "temperature",
+    "stop",
+    "seed",
+    "top_p",
+    "extra",
+    "prefill",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LLMConfig:
+    """How one model is asked, over HTTP.
+
+    Args:
+        base_url: of the API, for example `https://api.openai.com/v1`.
+        model: as the provider spells it; empty asks a local server what it serves.
+        api_key: the key; `None` looks into the variables `api_key_vars` with each call.
+        temperature: of the sampling; `None` leaves it to the provider.
+        max_tokens: the longest answer in tokens; `None` leaves it to the provider.
+        timeout_ms: for the whole call, its retries included, in milliseconds.
+        provider: the name in messages, and in the registry where it is there.
+        headers: sent with every request.
+        extra: merged into every request's body.
+        seed: of the sampling.
+        dialect: the wire format, a module of `llm/dialects/`.
+        api_key_vars: environment variables that may hold the key.
+        key_required: whether a call without a key is refused before it is sent.
+        capabilities: of the model; `None` looks them up in the registry.
+        limits: deadlines and sizes; `timeout_ms` wins over its `total`.
+        retry: how often and how patiently a failed request is sent again.
+        retry_budget: how many retries there are before successes must earn more.
+    """
+
+    base_url: str
+    model: str
+    api_key: Secret | str | None = None
+    temperature: float | None = 0.7
+    max_tokens: int | None = 4096
+    timeout_ms: float = 30_000
+    provider: str = "custom"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    dialect: str = "openai_chat"
+    api_key_vars: tuple[str, ...] = ()
+    key_required: bool = False
+    capabilities: LLMCapabilities | None = None
+    limits: Limits = field(default_factory=Limits)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_budget: float = 10
+
+    def __post_init__(self) -> None:
+        key = self.api_key
+        secret = Secret(key) if isinstance(key, str) and key.strip() else (key or None)
+        object.__setattr__(self, "api_key", secret)
+        object.__setattr__(self, "limits", replace(self.limits, total=self.timeout_ms / 1000))
+
+
+# Parameters that a model has refused, by base URL and model: learnt once in a session.
+_REFUSED: dict[tuple[str, str], set[str]] = {}
+
+
+class LLMProvider(BaseLLMConnector):
+    """Asks a model over HTTP, on the connections that all providers share.
+
+    `LLMProvider(config)` and `LLMProvider(ctx, config)` are the same; `ctx` is kept as `.ctx`.
+
+    Args:
+        ctx: anything, or the configuration itself.
+        config: how the model is asked.
+        transport: takes the place of the shared connections, for tests.
+    """
+
+    def __init__(
+        self,
+        ctx: Any,
+        config: LLMConfig | None = None,
+        *,
+        transport: Transport | None = None,
+    ) -> None:
+        if config is None:
+            ctx, config = None, ctx
+        if not isinstance(config, LLMConfig):
+            raise UsageError("give an `LLMConfig`, as in LLMProvider(LLMConfig(base_url, model))")
+        self.ctx = ctx
+        self.config = config
+        self.provider_name = config.provider
+        self.capabilities = config.capabilities or _known_capabilities(config)
+        self.usage_total = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        self._transport = transport
+        self._budget = RetryBudget(config.retry_budget)
+        self.model_name_for_api = config.model
+
+    def __repr__(self) -> str:
+        return f"LLMProvider({self.provider_name!r}, model={self.model_name_for_api!r})"
+
+    @classmethod
+    def from_name(cls, ctx: Any, name: str | None = None, **settings: Any) -> BaseLLMConnector:
+        """Make a connector for a provider of the catalogue, by its name.
+
+        Args:
+            ctx: anything, kept as `.ctx`; or the name itself.
+            name: the provider's name.
+            **settings: as for `configure()`, for this connector only.
+
+        Raises:
+            ConfigError: there is no provider of that name.
+        """
+        from llmport_magic.llm.registry import named_connector
+
+        if name is None:
+            ctx, name = None, ctx
+        return named_connector(str(name), ctx=ctx, **settings)
+
+    async def complete(self, messages: Messages, **options: Any) -> LLMResponse:
+        """Ask, and get the whole answer; see `BaseLLMConnector.complete`."""
+        call = self._call(as_messages(messages), options, stream=False)
+        return await bridge.in_bridge(self._complete(call))
+
+    async def _complete(self, call: Call) -> LLMResponse:
+        from llmport_magic.llm.exchange import whole
+
+        ask = await self._ask(call)
+        gathering = self._gathered(ask)
+        chunk, raw = await whole(ask)
+        gathering.add(chunk)
+        response = gathering.response(raw)
+        self._count(response)
+        return response
+
+    def stream(self, messages: Messages, **options: Any) -> ResponseStream:
+        """Ask, and get the answer as it arrives; nothing is sent before the first piece is read."""
+        call = self._call(as_messages(messages), options, stream=True)
+        notes: dict[str, Any] = {}
+
+        async def source() -> AsyncGenerator[Chunk, None]:
+            from llmport_magic.llm.exchange import streamed
+
+            ask = await self._ask(call)
+            ask.notes = notes
+            chunks = streamed(ask)
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            finally:
+                await chunks.aclose()
+
+        prompt = as_prompt(call.messages)
+        gathering = Gathering(self.provider_name, call.model, prompt, notes)
+        return ResponseStream(source, gathering, self._count)
+
+    async def models(self) -> tuple[str, ...]:
+        """Ask the server which models it has."""
+        return await bridge.in_bridge(self._models())
+
+    async def _models(self) -> tuple[str, ...]:
+        from llmport_magic.llm import exchange
+
+        return await exchange.models(self._asked(Call(model="", messages=())))
+
+    async def aclose(self) -> None:
+        """Close the connections, where this connector has some of its own."""
+        if self._transport is not None:
+            await bridge.in_bridge(self._transport.aclose())
+
+    def _gathered(self, ask: Ask) -> Gathering:
+        prompt = as_prompt(ask.call.messages)
+        return Gathering(self.provider_name, ask.call.model, prompt, ask.notes)
+
+    def _count(self, response: LLMResponse) -> None:
+        for name in self.usage_total:
+            self.usage_total[name] += response.usage[name]
+
+    def _call(self, given: tuple[Message, ...], options: dict[str, Any], *, stream: bool) -> Call:
+        for name in options:
+            if name not in OPTIONS:
+                near = difflib.get_close_matches(name, OPTIONS, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else "put it into `extra`"
+                raise UsageError(f"unknown option `{name}`: {hint}")
+        if options.get("prefill") and not self.capabilities.prefill:
+            raise UsageError(f"`{self.provider_name}` cannot be given the start of the answer")
+        config = self.config
+        stop = options.get("stop") or ()
+        return Call(
+            model=options.get("model") or self.model_name_for_api,
+            messages=given,
+            stream=stream,
+            max_tokens=self._longest(options.get("max_tokens", config.max_tokens)),
+            temperature=options.get("temperature", config.temperature),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            seed=options.get("seed", config.seed),
+            top_p=options.get("top_p"),
+            prefill=options.get("prefill"),
+            extra={**config.extra, **(options.get("extra") or {})},
+        )
+
+    def _longest(self, wanted: int | None) -> int | None:
+        most = self.capabilities.max_output_tokens
+        return wanted if wanted is None or most is None else min(wanted, most)
+
+    async def _ask(self, call: Call) -> Ask:
+        if not call.model:
+            call = replace(call, model=await self._discover())
+        return self._asked(call)
+
+    def _asked(self, call: Call) -> Ask:
+        from llmport_magic.llm.dialects import dialect_named
+        from llmport_magic.llm.exchange import Ask
+        from llmport_magic.llm.transport import shared_transport
+
+        config = self.config
+        refused = _REFUSED.setdefault((config.base_url, call.model), set())
+        return Ask(
+            target=Target(
+                provider=config.provider,
+                model=call.model,
+                base_url=config.base_url,
+                key=self._key(),
+                key_vars=config.api_key_vars,
+                headers=config.headers,
+                reasoning=self.capabilities.reasoning,
+            ),
+            dialect=dialect_named(config.dialect),
+            call=call,
+            limits=config.limits,
+            policy=config.retry,
+            budget=self._budget,
+            transport=self._transport or shared_transport(),
+            refused=refused,
+        )
+
+    def _key(self) -> Secret | None:
+        key = self.config.api_key or find_key(self.config.api_key_vars)
+        if key is None and self.config.key_required:
+            raise ConfigError(missing_key(self.provider_name, self.config.api_key_vars))
+        return Secret(key) if isinstance(key, str) else key
+
+    async def _discover(self) -> str:
+        """Ask the server what it serves, and take the first."""
+        if not self.model_name_for_api:
+            served = await self._models()
+            if not served:
+                raise LLMError(
+                    f"`{self.provider_name}` serves no model: load one there, or name one with "
+                    "`-m`",
+                    provider=self.provider_name,
+                )
+            self.model_name_for_api = served[0]
+        return self.model_name_for_api
+
+
+def missing_key(provider: str, variables: Iterable[str]) -> str:
+    """Say which key is missing and where to put it."""
+    named = " or ".join(f"`{name}`" for name in variables) or "`api_key`"
+    return f"no key for `{provider}`: set {named} in the environment, or choose another provider"
+
+
+def _known_capabilities(config: LLMConfig) -> LLMCapabilities:
+    from llmport_magic.llm.registry import capabilities_of
+
+    return capabilities_of(config.provider, config.model)

@@ -1,0 +1,311 @@
+"""Who answers, and the connector for it: `provider = auto`, keys, models and the cache."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from llmport_magic import bridge
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm.capabilities import LLMCapabilities
+from llmport_magic.llm.connector import BaseLLMConnector
+from llmport_magic.secrets import find_key
+from llmport_magic.settings import environment_model, resolve
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import Provider
+    from llmport_magic.llm.provider import LLMConfig
+    from llmport_magic.settings import Settings
+
+_PROBE_SECONDS = 0.3
+_PROBE_LASTS_SECONDS = 5.0
+_MOST_CONNECTORS = 32
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRow:
+    """A provider as lists show it.
+
+    Attributes:
+        name: the key in the registry.
+        models: the names of the models that are known.
+        available: whether it could be asked now.
+        hint: what to do to use it, or where it stands.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    available: bool
+    hint: str
+
+
+_lock = threading.Lock()
+_connectors: dict[tuple[Any, ...], tuple[Provider, BaseLLMConnector]] = {}
+_probed: dict[str, tuple[float, bool]] = {}
+
+
+def choose_provider(settings: Settings) -> tuple[str, str]:
+    """Say who answers, and why.
+
+    With `auto`: a provider whose key is in the environment, in the catalogue's order; else a
+    local server that answers; else the embedded model, if it is installed.
+
+    Raises:
+        ConfigError: the provider that is set is not known, or nobody can answer.
+    """
+    from llmport_magic.llm.registry import default_registry
+
+    registry = default_registry()
+    if settings.provider.lower() != "auto":
+        row = registry.provider(settings.provider)
+        return row.name, f"set by {settings.source('provider')}"
+    if settings.base_url:
+        return "local", f"`base_url` is set by {settings.source('base_url')}"
+    if settings.api_key:
+        raise ConfigError(
+            f"`api_key` is set by {settings.source('api_key')}, but not for whom: set `provider`, "
+            "too"
+        )
+    candidates = [row for row in registry.providers() if row.auto]
+    if settings.model:
+        # The provider that has the model goes first; sorting keeps the order of the others.
+        candidates.sort(key=lambda row: settings.model not in row.models)
+    for row in candidates:
+        why = _why_available(row)
+        if why:
+            return row.name, why
+    variables = [name for row in candidates for name in row.api_key_vars[:1]]
+    raise ConfigError(
+        f"nobody can answer: set a key ({', '.join(variables)}), start a local server, or install "
+        "the embedded model with `%llmport model install`"
+    )
+
+
+def _why_available(row: Provider) -> str | None:
+    """Say why a provider can be asked now, or `None` where it cannot."""
+    for variable in row.api_key_vars:
+        if find_key((variable,)):
+            return f"{variable} is set"
+    if row.name == "embedded":
+        from llmport_magic.llm import embedded
+
+        return "it is installed" if embedded.installed() else None
+    if row.probe:
+        return f"a server answers at {row.base_url}" if _probe(row) else None
+    return None
+
+
+def _probe(row: Provider) -> bool:
+    """Ask a local server, at most every few seconds, if it is there."""
+    from llmport_magic.llm.addresses import endpoint
+    from llmport_magic.llm.dialects import dialect_named
+    from llmport_magic.llm.transport import answers
+
+    now = time.monotonic()
+    asked, answered = _probed.get(row.base_url, (float("-inf"), False))
+    if now - asked > _PROBE_LASTS_SECONDS:
+        url = endpoint(row.base_url, dialect_named(row.dialect).MODELS_PATH)
+        answered = answers(url, _PROBE_SECONDS)
+        _probed[row.base_url] = (now, answered)
+    return answered
+
+
+def connector_for(settings: Settings) -> BaseLLMConnector:
+    """Give the connector that the settings ask for; the same settings give the same one.
+
+    Raises:
+        ConfigError: the provider is not known, or its key is missing.
+    """
+    from llmport_magic.llm.registry import default_registry
+
+    name, _ = choose_provider(settings)
+    row = default_registry().provider(name)
+    key = settings.api_key or find_key(row.api_key_vars)
+    if key is None and row.key_required:
+        from llmport_magic.llm.provider import missing_key
+
+        raise ConfigError(missing_key(row.name, row.api_key_vars))
+    settings = replace(settings, provider=row.name, model=_model(row, settings), api_key=key)
+    if isinstance(row.connector, BaseLLMConnector):
+        return row.connector
+    values = {n: v for n, v in settings.values().items() if n != "log"}
+    cache_key = (id(row), *values.items())
+    with _lock:
+        if cache_key not in _connectors:
+            while len(_connectors) >= _MOST_CONNECTORS:
+                _connectors.pop(next(iter(_connectors)))
+            # The row is kept with it: its id stays its own as long as it is in the key.
+            _connectors[cache_key] = (row, _made(row, settings))
+        return _connectors[cache_key][1]
+
+
+def _model(row: Provider, settings: Settings) -> str | None:
+    return settings.model or environment_model(row.name, row.model_env_var) or row.default_model
+
+
+def _made(row: Provider, settings: Settings) -> BaseLLMConnector:
+    if row.connector is None:
+        from llmport_magic.llm.provider import LLMProvider
+
+        return LLMProvider(_config(row, settings))
+    kind = connector_class(row)
+    if hasattr(kind, "from_settings"):
+        connector = kind.from_settings(settings)
+    else:
+        connector = _called(kind, settings)
+    if not isinstance(connector, BaseLLMConnector):
+        raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
+    connector.provider_name = row.name
+    return connector
+
+
+def _called(kind: Any, settings: Settings) -> Any:
+    """Call a class of a third party with as much of key, model and URL as it takes."""
+    from llmport_magic.llm.transport import hand_over
+
+    given = {"model": settings.model, "base_url": settings.base_url}
+    parameters = list(inspect.signature(kind).parameters.values())
+    names = {p.name for p in parameters}
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        names |= {"api_key", "model"}
+    taken = {name: value for name, value in given.items() if name in names}
+    if "api_key" in names:
+        return kind(api_key=hand_over(settings.api_key), **taken)
+    needed = [p for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
+    if needed and not taken:
+        return kind(*(hand_over(settings.api_key), settings.model)[: len(needed)])
+    return kind(**taken)
+
+
+def connector_class(row: Provider) -> Any:
+    """Give a row's connector class, importing it where the row holds its path."""
+    if not isinstance(row.connector, str):
+        return row.connector
+    module, _, name = row.connector.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _config(row: Provider, settings: Settings) -> LLMConfig:
+    from llmport_magic.llm.provider import LLMConfig
+    from llmport_magic.llm.retry import RetryPolicy
+    from llmport_magic.llm.wire import Limits
+
+    given_first_byte = settings.source("first_byte_timeout") != "default"
+    config = LLMConfig(
+        base_url=settings.base_url or row.base_url,
+        model=settings.model or "",
+        api_key=settings.api_key,
+        timeout_ms=settings.total_timeout * 1000,
+        provider=row.name,
+        headers=row.headers,
+        seed=settings.seed,
+        dialect=row.dialect,
+        api_key_vars=row.api_key_vars,
+        key_required=row.key_required,
+        limits=Limits(
+            connect=settings.connect_timeout,
+            first_byte=settings.first_byte_timeout if given_first_byte else None,
+            idle=settings.idle_timeout,
+            max_line_bytes=settings.max_line_bytes,
+            max_body_bytes=settings.max_body_bytes,
+            pool_size=settings.pool_size,
+        ),
+        retry=RetryPolicy(attempts=settings.attempts, retry_after_max=settings.retry_after_max),
+        retry_budget=settings.retry_budget,
+    )
+    if settings.temperature is not None:
+        config = replace(config, temperature=settings.temperature)
+    if settings.max_tokens is not None:
+        config = replace(config, max_tokens=settings.max_tokens)
+    return config
+
+
+def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMConnector:
+    """Make a connector for a provider by its name; its key is looked up with each call.
+
+    Args:
+        name: the provider's name.
+        ctx: kept as the connector's `.ctx`.
+        **settings: as for `configure()`.
+
+    Raises:
+        ConfigError: there is no provider of that name.
+    """
+    from llmport_magic.llm.provider import LLMProvider
+    from llmport_magic.llm.registry import default_registry
+
+    row = default_registry().provider(name)
+    resolved = resolve(provider=row.name, **settings)
+    if row.connector is not None:
+        return connector_for(resolved)
+    model = resolved.model or environment_model(row.name, row.model_env_var)
+    model = model or row.preset_model or row.default_model
+    return LLMProvider(ctx, _config(row, replace(resolved, model=model)))
+
+
+def default_model(provider: str) -> str:
+    """Name the model that a provider is asked for when nobody names one; may be empty."""
+    from llmport_magic.llm.registry import default_registry
+
+    row = default_registry().provider(provider)
+    model = environment_model(row.name, row.model_env_var) or row.default_model
+    if not model and hasattr(connector_class(row), "from_settings"):
+        model = connector_for(resolve(provider=row.name)).model_name_for_api
+    return model or ""
+
+
+def capabilities_of(provider: str, model: str | None) -> LLMCapabilities:
+    """Say what a model can do, as far as it is known."""
+    from llmport_magic.llm.registry import PROVIDER_CONFIG, default_registry
+
+    registry = default_registry()
+    if provider not in PROVIDER_CONFIG:
+        return LLMCapabilities()
+    profile = registry.find_model(model, provider) if model else None
+    if profile is not None:
+        return profile.capabilities
+    found = getattr(connector_class(registry.provider(provider)), "capabilities", None)
+    return found if isinstance(found, LLMCapabilities) else LLMCapabilities()
+
+
+def provider_rows() -> tuple[ProviderRow, ...]:
+    """List every provider, whether it can be asked now, and what to do where it cannot."""
+    from llmport_magic.llm.registry import default_registry
+
+    return tuple(_listed(row) for row in default_registry().providers())
+
+
+def _listed(row: Provider) -> ProviderRow:
+    why = _why_available(row)
+    if why is None and not row.key_required and not row.probe and row.name != "embedded":
+        why = "needs no key"
+    if why is not None:
+        hint = why
+    elif row.api_key_vars:
+        hint = f"set {' or '.join(row.api_key_vars)}"
+    elif row.probe:
+        hint = f"start a server at {row.base_url}, or set `base_url`"
+    else:
+        hint = row.hint or "install it with `%llmport model install`"
+    models = tuple(row.models)
+    return ProviderRow(name=row.name, models=models, available=why is not None, hint=hint)
+
+
+async def close_connectors() -> None:
+    """Forget every connector and close the connections that they share."""
+    with _lock:
+        connectors = [connector for _, connector in _connectors.values()]
+        _connectors.clear()
+        _probed.clear()
+    for connector in connectors:
+        await connector.aclose()
+    if "llmport_magic.llm.transport" in sys.modules:
+        from llmport_magic.llm.transport import shared_transport
+
+        await bridge.in_bridge(shared_transport().aclose())
