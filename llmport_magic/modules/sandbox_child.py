@@ -1,0 +1,236 @@
+"""Runs in the sandbox: imports a candidate and runs its examples, telling what it saw.
+
+A script of its own, started by `sandbox.py` with `python -I -B`. It knows nothing of what the
+examples shall give: a candidate that takes over this process can only lie about what it saw.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import io
+import json
+import os
+import sys
+import traceback
+import types
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+_MAX_OUTPUT = 1_000_000
+_MAX_TEXT = 100_000
+_MAX_DEPTH = 20
+
+
+class OutputLimitError(BaseException):
+    """The candidate printed more than anybody reads; not an `Exception`, so nothing swallows it."""
+
+
+class _Captured(io.TextIOBase):
+    """Keeps what is printed, up to a limit over the whole run."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._left = _MAX_OUTPUT
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._left -= len(text)
+        if self._left < 0:
+            raise OutputLimitError(f"it printed more than {_MAX_OUTPUT // 1_000_000} MB")
+        self._parts.append(text)
+        return len(text)
+
+    def take(self) -> str:
+        """Give what was printed since the last time."""
+        text = "".join(self._parts)
+        self._parts.clear()
+        return text
+
+
+def _limit(limits: dict[str, int]) -> list[str]:
+    """Set the limits that this system has; names those it took."""
+    try:
+        import resource
+    except ImportError:
+        return []
+    taken = []
+    for name, value in limits.items():
+        kind = getattr(resource, f"RLIMIT_{name}", None)
+        if kind is None:
+            continue
+        try:
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901
+            resource.setrlimit(kind, (value, value))
+        except (OSError, ValueError):
+            continue
+        taken.append(name)
+    return taken
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Turn the scalars of numpy and its kin, alone or in containers, into Python's own."""
+    kind = type(value)
+    if depth > _MAX_DEPTH or kind in (int, float, complex, bool, str, bytes, type(None)):
+        return value
+    if kind.__module__.partition(".")[0] in ("numpy", "torch", "jax", "pandas", "polars"):
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):
+            return value.item()
+        return value
+    if kind in (list, tuple, set, frozenset):
+        return kind(_plain(item, depth + 1) for item in value)
+    if kind is dict:
+        return {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in value.items()}
+    return value
+
+
+def _text_of(value: Any) -> str:
+    return repr(_plain(value))[:_MAX_TEXT]
+
+
+# -- the module and its examples -----------------------------------------------------------------
+
+
+def _load(job: dict[str, Any]) -> types.ModuleType:
+    name = job["name"]
+    path = os.path.join(os.getcwd(), f"{name}.py")  # noqa: PTH109, PTH118 - pathlib is slow to load
+    with open(path, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123
+        file.write(job["source"])
+    module = types.ModuleType(name)
+    module.__file__ = path
+    code = compile(job["source"], path, "exec", dont_inherit=True)
+    sys.modules[name] = module
+    exec(code, module.__dict__)  # noqa: S102 - what the sandbox is for
+    return module
+
+
+def _namespace(module: types.ModuleType, fixed: dict[str, str]) -> dict[str, Any]:
+    """Give the names that examples see: as after a star import, and the module by its name."""
+    names = getattr(module, "__all__", None)
+    if not isinstance(names, (list, tuple)):
+        names = [name for name in vars(module) if not name.startswith("_")]
+    namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+    namespace.update({name: ast.literal_eval(text) for name, text in fixed.items()})
+    namespace.update({name: getattr(module, name) for name in names})
+    namespace[module.__name__] = module
+    return namespace
+
+
+class _Runner:
+    """Runs examples one after the other in one namespace and one event loop."""
+
+    def __init__(self, namespace: dict[str, Any], printed: _Captured) -> None:
+        self._namespace = namespace
+        self._printed = printed
+        self._shown: list[tuple[str, str]] = []
+        self._run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None
+
+    def _show(self, value: Any) -> None:
+        if value is None:
+            return
+        before = self._printed.take()
+        self._namespace["_"] = value
+        self._shown.append((before, _text_of(value)))
+
+    def run(self, source: str, number: int) -> dict[str, Any]:
+        """Run one example; gives what was seen of it."""
+        self._shown = []
+        sys.displayhook = self._show
+        try:
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            name = f"<example {number}>"
+            tree = compile(source, name, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+            for statement in tree.body:
+                single = ast.Interactive([statement])
+                code = compile(single, name, "single", flags, dont_inherit=True)
+                self._execute(code)
+        except BaseException as error:  # noqa: BLE001 - SystemExit is an outcome like any other
+            return {**self._seen(), **describe(error, "")}
+        return self._seen()
+
+    def _execute(self, code: types.CodeType) -> None:
+        function = types.FunctionType(code, self._namespace)
+        result = function()
+        # 0x80 is CO_COROUTINE: the statement awaits at its top level.
+        if code.co_flags & 0x80:
+            if self._run_coroutine is None:
+                import asyncio
+
+                self._run_coroutine = asyncio.new_event_loop().run_until_complete
+            self._run_coroutine(result)
+
+    def _seen(self) -> dict[str, Any]:
+        rest = self._printed.take()
+        if len(self._shown) == 1 and not rest:
+            before, value = self._shown[0]
+            return {"value": value, "printed": before[:_MAX_TEXT]}
+        texts = "".join(f"{before}{value}\n" for before, value in self._shown)
+        return {"value": None, "printed": (texts + rest)[:_MAX_TEXT]}
+
+
+def describe(error: BaseException, file: str) -> dict[str, Any]:
+    """Give an exception as texts: its classes, its message, its line in the module."""
+    try:
+        message = str(error)[:2000]
+    except BaseException:  # noqa: BLE001 - a candidate's own `__str__` may do anything
+        message = ""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return {
+        "error": type(error).__name__,
+        "bases": [kind.__name__ for kind in type(error).__mro__],
+        "message": message,
+        "line": lines[-1] if lines else getattr(error, "lineno", None),
+        "missing": getattr(error, "name", None) if isinstance(error, ImportError) else None,
+        "own": not frames or frames[-1].filename == file,
+    }
+
+
+def main() -> None:
+    """Read the job, run it, write what was seen; never returns."""
+    job = json.loads(sys.stdin.buffer.read())
+    channel = os.dup(1)
+    os.set_inheritable(channel, False)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    printed = _Captured()
+    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), printed, printed  # noqa: SIM115
+    nonce = job.pop("nonce")
+
+    def tell(**message: Any) -> None:
+        line = json.dumps({"nonce": nonce, **message}).encode() + b"\n"
+        while line:
+            line = line[os.write(channel, line) :]
+
+    tell(kind="begin", limits=_limit(job["limits"]))
+    sys.path[:] = job["path"]
+    file = os.path.join(os.getcwd(), f"{job['name']}.py")  # noqa: PTH109, PTH118
+    try:
+        module = _load(job)
+        namespace = _namespace(module, job["fixed"])
+    except BaseException as error:  # noqa: BLE001
+        tell(kind="import", printed=printed.take()[:_MAX_TEXT], **describe(error, file))
+    else:
+        tell(kind="import", printed=printed.take()[:_MAX_TEXT], error="")
+        runner = _Runner(namespace, printed)
+        for number, source in job["examples"]:
+            tell(kind="start", number=number)
+            tell(kind="example", number=number, **runner.run(source, number))
+    tell(kind="end")
+    # Threads and exit handlers of the candidate get no say.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
