@@ -25,7 +25,7 @@ export class Panel extends Widget {
     this._answer = new Answer(this._trans);
     this.announcer = new Announcer({ pause: options.pause });
     this._standing = element('p', 'llmport-standing');
-    this._repair = button('', '', 'button');
+    this._repair = button('', 'jp-mod-accept', 'button');
     this._tokens = element('p', 'llmport-tokens');
     const head = element('div', 'llmport-head');
     head.append(this._standing, this._repair);

@@ -1,0 +1,277 @@
+"""The panel in a real JupyterLab and Notebook 7, against a real kernel and a model on loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Lab, Model
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+GOOD = '''"""Circles."""
+
+import math
+
+
+def area(radius: float) -> float:
+    """Return the area of a circle."""
+    return math.pi * radius**2
+'''
+PROMPT = "Area of a circle.\n\n>>> round(area(2), 3)\n12.566"
+SLEEP = "import time\ntime.sleep(20)\nprint('the ' + 'cell is over')"
+CELL_IS_OVER = "the cell is over"
+
+
+def fenced(source: str) -> str:
+    """Wrap a source as models do."""
+    return f"Here it is:\n\n```python\n{source}```\n"
+
+
+class Desk:
+    """A notebook that is open in a page, and its panel."""
+
+    def __init__(self, page: Any, lab: Lab, notebook: Path) -> None:
+        self.page = page
+        self.lab = lab
+        self.notebook = notebook
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def open(self, interface: str = "lab/tree") -> None:
+        """Load the page and wait for the cells."""
+        self.page.goto(self.lab.address(self.notebook, interface=interface))
+        self.cell(0).wait_for()
+
+    def cell(self, index: int) -> Any:
+        """Give a code cell."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+
+    def source(self, index: int) -> str:
+        """Give the text of a cell as it is shown."""
+        return str(self.cell(index).locator(".cm-content").inner_text())
+
+    def run(self, index: int) -> None:
+        """Run a cell by keyboard."""
+        self.cell(index).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def wait_until_run(self, index: int) -> None:
+        """Wait until a cell has been run."""
+        prompt = self.cell(index).locator(".jp-InputArea-prompt")
+        prompt.get_by_text(re.compile(r"\[\d+\]")).wait_for()
+
+    def show_panel(self) -> None:
+        """Show the panel by keyboard and wait until it knows who answers."""
+        self.page.keyboard.press("Control+Shift+Y")
+        self.prompt.wait_for()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the kernel has said who answers."""
+        self.page.locator(".llmport-standing[data-link=ready]").wait_for()
+
+    def button(self, name: str) -> Any:
+        """Give a button of the panel."""
+        return self.panel.get_by_role("button", name=name, exact=True)
+
+    def ask(self, prompt: str = PROMPT, name: str = "circle") -> None:
+        """Fill in the form and send it."""
+        self.panel.get_by_label("Module name").fill(name)
+        self.prompt.fill(prompt)
+        self.button("Send").click()
+
+    @property
+    def panel(self) -> Any:
+        """The panel."""
+        return self.page.locator(".llmport-Panel")
+
+    @property
+    def prompt(self) -> Any:
+        """The box for the prompt."""
+        return self.page.get_by_label("Prompt", exact=True)
+
+    @property
+    def answer(self) -> Any:
+        """Where the answer is shown."""
+        return self.panel.get_by_role("log")
+
+    @property
+    def summary(self) -> Any:
+        """The line that ends a request."""
+        return self.panel.locator(".llmport-summary")
+
+
+@pytest.fixture
+def desk(page: Any, lab: Lab, model: Model, request: pytest.FixtureRequest) -> Desk:
+    """Write a notebook that loads the extension and answers from loopback."""
+    load = (
+        "%load_ext llmport_magic\n"
+        "from llmport_magic import configure\n"
+        f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
+    )
+    notebook = lab.write(request.node.name, [load, SLEEP, "print(round(circle.area(2), 3))"])
+    return Desk(page, lab, notebook)
+
+
+def begin(desk: Desk) -> None:
+    """Open the notebook, load the extension and show the panel."""
+    desk.open()
+    desk.run(0)
+    desk.wait_until_run(0)
+    desk.show_panel()
+    desk.wait_until_ready()
+
+
+def test_the_panel_answers_while_a_cell_runs(desk: Desk, model: Model) -> None:
+    """Text streams during a long cell; its module is there once the new cell has run (S0-42)."""
+    model.answer = fenced(GOOD)
+    begin(desk)
+    desk.run(1)
+    desk.ask()
+    desk.answer.get_by_text("import math").wait_for(timeout=10_000)
+    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
+    assert len(model.requests) == 1
+
+    placed = next(i for i in range(4) if "%%llmport_module circle" in desk.source(i))
+    assert placed == 2
+    assert "return math.pi * radius**2" in desk.source(placed)
+    assert not (desk.notebook.parent / "circle.py").exists()
+
+    desk.page.get_by_text(CELL_IS_OVER).wait_for()
+    desk.run(placed)
+    desk.wait_until_run(placed)
+    desk.run(placed + 1)
+    desk.cell(placed + 1).get_by_text("12.566").wait_for()
+    assert (desk.notebook.parent / "circle.py").read_text(encoding="utf-8") == GOOD
+    assert desk.errors == []
+
+
+def test_stop_closes_the_connection_at_once(desk: Desk, model: Model) -> None:
+    """Stop ends the request at the model within 300 ms, while a cell runs (S3-60)."""
+    model.answer, model.pause = fenced(GOOD * 20), 0.05
+    begin(desk)
+    desk.run(1)
+    desk.ask()
+    desk.answer.get_by_text("import math").first.wait_for(timeout=10_000)
+    pressed = time.monotonic()
+    desk.button("Stop").click()
+    assert model.closed.wait(5)
+    assert model.closed_at - pressed < 0.3
+    desk.panel.get_by_text("Stopped").first.wait_for()
+    assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
+    assert desk.page.get_by_text("%%llmport_module").count() == 0
+
+
+def test_script_in_an_answer_stays_text(desk: Desk, model: Model) -> None:
+    """Markup in an answer is shown as text: nothing of it runs or is fetched (S0-42)."""
+    payload = '<img src=x onerror="window.broken = 1"><script>window.broken = 2</script>'
+    model.answer = f"{payload}\n" + fenced(f"# {payload}\n" + GOOD)
+    begin(desk)
+    fetched: list[str] = []
+    desk.page.on("request", lambda request: fetched.append(request.url))
+    desk.ask()
+    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    assert payload in str(desk.answer.text_content())
+    assert desk.panel.locator("img, script").count() == 0
+    assert payload in desk.source(1)
+    assert desk.page.evaluate("window.broken") is None
+    assert not [url for url in fetched if url.endswith("/x")]
+
+
+def test_the_keyboard_is_enough(desk: Desk, model: Model) -> None:
+    """Everything from loading the extension to the module works without a pointer (S0-42)."""
+    model.answer, model.pause = fenced(GOOD), 0.02
+    desk.open()
+    keyboard = desk.page.keyboard
+    desk.run(0)
+    desk.wait_until_run(0)
+    keyboard.press("Control+Shift+Y")
+    desk.wait_until_ready()
+    keyboard.type(PROMPT)
+    keyboard.press("Tab")
+    keyboard.type("circle")
+    keyboard.press("Control+Enter")
+    desk.answer.get_by_text("import math").wait_for(timeout=10_000)
+    keyboard.press("Escape")
+    desk.panel.get_by_text("Stopped").first.wait_for()
+    keyboard.press("Control+Enter")
+    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    for label in ("Provider", "Model", "Update", "Send"):
+        keyboard.press("Tab")
+        focused = desk.page.evaluate(
+            "[document.activeElement.labels?.[0]?.textContent, document.activeElement.textContent]"
+        )
+        assert label in focused
+
+
+def test_the_extension_is_loaded_with_one_click(page: Any, lab: Lab) -> None:
+    """The panel loads the extension and connects, and again after a restart (X-09)."""
+    desk = Desk(page, lab, lab.write("plain", ["x = 1"]))
+    desk.open()
+    desk.show_panel()
+    for _ in range(2):
+        desk.panel.get_by_text("The extension is not loaded in this kernel.").wait_for()
+        desk.button("Load llmport_magic").click()
+        desk.wait_until_ready()
+        page.locator(".jp-Notebook .jp-CodeCell").first.click()
+        page.keyboard.press("Escape")
+        page.keyboard.press("0")
+        page.keyboard.press("0")
+        page.get_by_role("button", name="Confirm Kernel Restart").click()
+    assert desk.errors == []
+
+
+def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -> None:
+    """The magic's cell stands below its prompt; asking again replaces it, once (S0-04)."""
+    setup = (
+        "%load_ext llmport_magic\n"
+        "from llmport_magic import configure\n"
+        f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
+    )
+    notebook = lab.write("magic", [setup, f"%%llmport circle\n{PROMPT}", "last = 1"])
+    desk = Desk(page, lab, notebook)
+    model.answer = fenced(GOOD)
+    desk.open()
+    desk.run(0)
+    desk.wait_until_run(0)
+    time.sleep(1)
+    desk.run(1)
+    desk.cell(2).get_by_text("%%llmport_module circle").wait_for()
+    assert desk.source(3) == "last = 1"
+    model.answer = fenced(GOOD.replace("Circles", "Round things"))
+    desk.cell(1).locator(".cm-content").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("End")
+    page.keyboard.type(" --regenerate")
+    page.keyboard.press("Control+Enter")
+    desk.cell(2).get_by_text("Round things").wait_for()
+    page.keyboard.press("Control+s")
+    deadline = time.monotonic() + 10
+    while "Round things" not in notebook.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    kept = [cell for cell in cells if "".join(cell["source"]).strip()]
+    assert len(kept) == 4
+    assert kept[2]["metadata"]["llmport"]["name"] == "circle"
+    assert desk.errors == []
+
+
+def test_the_panel_works_in_notebook_7(desk: Desk, model: Model) -> None:
+    """The same panel generates and places a cell in Notebook 7 (S0-42)."""
+    model.answer = fenced(GOOD)
+    desk.open("notebooks")
+    desk.run(0)
+    desk.wait_until_run(0)
+    desk.show_panel()
+    desk.wait_until_ready()
+    desk.ask()
+    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    assert "%%llmport_module circle" in desk.source(1)
