@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,14 @@ class EmbeddedConnector(BaseLLMConnector):
     """
 
     provider_name = "embedded"
+    capabilities = LLMCapabilities(
+        max_context_window=engine.CONTEXT_TOKENS,
+        prefill=True,
+        completion_style=True,
+        size="small",
+        input_cost_per_1k_tokens=0.0,
+        output_cost_per_1k_tokens=0.0,
+    )
 
     def __init__(
         self,
@@ -68,15 +77,8 @@ class EmbeddedConnector(BaseLLMConnector):
         self._providers: dict[tuple[str, bool], LLMProvider] = {}
         path = _found(model)
         self.model_name_for_api = path.stem if path else _name(model)
-        large = path is not None and path.stat().st_size > _LARGE_MODEL_BYTES
-        self.capabilities = LLMCapabilities(
-            max_context_window=engine.CONTEXT_TOKENS,
-            prefill=True,
-            completion_style=True,
-            size="large" if large else "small",
-            input_cost_per_1k_tokens=0.0,
-            output_cost_per_1k_tokens=0.0,
-        )
+        if path is not None and path.stat().st_size > _LARGE_MODEL_BYTES:
+            self.capabilities = replace(self.capabilities, size="large")
 
     def __repr__(self) -> str:
         return f"EmbeddedConnector({self.model_name_for_api!r})"
@@ -84,8 +86,10 @@ class EmbeddedConnector(BaseLLMConnector):
     @classmethod
     def from_settings(cls, settings: Settings) -> EmbeddedConnector:
         """Make the connector that the settings ask for; `model` wins over `embedded_model`."""
+        # The catalogue's own default must not win over what fits into memory.
+        given = settings.source("model") != "default"
         return cls(
-            settings.model or settings.embedded_model,
+            settings.model if given else settings.embedded_model,
             threads=settings.embedded_threads,
             temperature=0.0 if settings.temperature is None else settings.temperature,
             max_tokens=settings.max_tokens or _MAX_TOKENS,
