@@ -70,6 +70,9 @@ class Conversation:
             self._send({"type": "ready", "re": request, **await asyncio.to_thread(standing)})
         except LLMPortError as error:
             self._fail(request, error)
+        except Exception as error:  # a panel that waits for ever helps nobody
+            self._fail(request, error)
+            raise
 
     async def _generate(self, message: dict[str, Any]) -> None:
         from llmport_magic.pipeline import write
