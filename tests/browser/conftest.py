@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Loopback, Request, Script, raw, streamed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXTENSION = REPOSITORY / "llmport_magic" / "labextension"
@@ -186,78 +184,35 @@ def page(chromium: Any) -> Iterator[Any]:
     """Give a page with storage of its own."""
     context = chromium.new_context(viewport={"width": 1360, "height": 860})
     context.set_default_timeout(30_000)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    opened.screenshot(path="/tmp/fe/last.png")
     context.close()
 
 
-class Model:
-    """A model on loopback that streams one scripted answer, in OpenAI's format."""
+class Model(Loopback):
+    """A model on loopback that streams its one answer to everybody who asks."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answer = ""
         self.pause = 0.005
-        self.requests: list[dict[str, Any]] = []
-        self.closed = threading.Event()
-        self.closed_at = 0.0
-        self.url = ""
+        self.always(self._script)
 
-    def gone(self) -> None:
-        """Note that the client has closed its end before the answer was over."""
-        self.closed_at = time.monotonic()
-        self.closed.set()
+    @property
+    def prompts(self) -> list[Request]:
+        """The requests for an answer."""
+        return [request for request in self.requests if request.method == "POST"]
 
-
-class _ModelHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    model: Model
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-    def do_GET(self) -> None:
-        """List the models."""
-        body = json.dumps({"object": "list", "data": [{"id": "loopback-1"}]}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self) -> None:
-        """Stream the answer; notice at once when nobody listens any more."""
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.model.requests.append(json.loads(body))
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.close_connection = True
-        pieces = [self.model.answer[i : i + 8] for i in range(0, len(self.model.answer), 8)]
-        for piece in pieces:
-            if select.select([self.connection], [], [], self.model.pause)[0]:
-                self.model.gone()
-                return
-            self._event({"choices": [{"index": 0, "delta": {"content": piece}}]})
-        self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        usage = {"prompt_tokens": 812, "completion_tokens": 431, "total_tokens": 1243}
-        self._event({"choices": [], "usage": usage})
-        self.wfile.write(b"data: [DONE]\n\n")
-
-    def _event(self, data: dict[str, Any]) -> None:
-        event = {"id": "1", "object": "chat.completion.chunk", "model": "loopback-1", **data}
-        self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+    def _script(self, request: Request) -> Script:
+        if request.method == "GET":
+            return raw(json.dumps({"object": "list", "data": [{"id": "loopback-1"}]}))
+        pieces = [self.answer[i : i + 8] for i in range(0, len(self.answer), 8)]
+        return streamed(*(step for piece in pieces for step in (self.pause, piece)))
 
 
 @pytest.fixture
 def model() -> Iterator[Model]:
     """Start a model on loopback."""
-    model = Model()
-    handler = type("Handler", (_ModelHandler,), {"model": model})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    model.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield model
-    server.shutdown()
-    server.server_close()
+    with Model() as model:
+        yield model
