@@ -142,7 +142,12 @@ class Folder:
             os.unlink(where, **at)
 
     def write(
-        self, name: str, data: bytes, *, mode: int = 0o600, after: float | None = None
+        self,
+        name: str,
+        data: bytes | bytearray,
+        *,
+        mode: int = 0o600,
+        after: float | None = None,
     ) -> None:
         """Put a whole file in its place, atomically and durably.
 
@@ -202,6 +207,11 @@ class Folder:
             self._sync(place)
             return True
 
+    def sync(self) -> None:
+        """Make the folder's own entries durable."""
+        with self._entered(create=False) as place:
+            self._sync(place)
+
     def sweep(self) -> None:
         """Delete temporary files that a killed process left behind."""
         for name in self.names():
@@ -229,7 +239,7 @@ class Folder:
     def _write_temporary(
         self,
         place: int | None,
-        data: bytes,
+        data: bytes | bytearray,
         mode: int,
         old: os.stat_result | None,
         after: float | None,
@@ -336,14 +346,14 @@ def home_folder(root: Path, *parts: str) -> Folder:
     return Folder(root, HOME, *parts)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write every byte or raise."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _fill(descriptor: int, data: bytes) -> None:
+def _fill(descriptor: int, data: bytes | bytearray) -> None:
     try:
         write_all(descriptor, data)
         os.fsync(descriptor)

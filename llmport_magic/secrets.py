@@ -154,7 +154,8 @@ def _remember(value: str) -> None:
     if len(value) >= 2 * _ECHO + 4:
         exact += [
             re.escape(value[:_ECHO]) + r"[\w\-*.…]*",
-            r"[\w\-*.…]*" + re.escape(value[-_ECHO:]),
+            # Bounded: an open repetition before the tail is quadratic on a long word.
+            r"[\w\-*.…]{0,24}" + re.escape(value[-_ECHO:]),
         ]
     _echoes.update(exact[len(_known) :])
     _exact = re.compile("|".join([*exact[: len(_known)], *sorted(_echoes)]))

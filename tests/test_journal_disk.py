@@ -1,0 +1,176 @@
+"""The journal when the disk is full, slow, read-only, or is not what it seems."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from llmport_magic.errors import StoreError
+from llmport_magic.files import Folder, state_dir
+from llmport_magic.log import journal as journal_module
+from llmport_magic.log.events import Event, Kind
+from llmport_magic.log.journal import Journal
+from llmport_magic.log.reader import read_session, sessions
+
+
+def event(text: str = "hello", kind: Kind = Kind.NOTE, run: str = "run", **data: object) -> Event:
+    """Make an event."""
+    return Event(kind=kind, run=run, module="circle", provider="mock", text=text, data=data)
+
+
+def texts(directory: Path) -> list[str]:
+    """Give the texts of all sessions."""
+    return [each.text for path in sessions(directory) for each in read_session(path)[0]]
+
+
+@pytest.mark.parametrize("step", [os.strerror(28), "short"])
+def test_a_full_disk_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Without space events wait in memory, one warning is given, then all are written (S0-31)."""
+    journal, real = Journal(tmp_path), os.write
+    journal.append_sync(event("before"))
+
+    def full(descriptor: int, data: bytes) -> int:
+        if step == "short":
+            return real(descriptor, data[: len(data) // 2])
+        raise OSError(28, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        notices = [journal.append_sync(event(f"{n}")) for n in range(3)]
+        assert texts(tmp_path) == ["before"]
+        assert journal.path.read_bytes().endswith(b"\n")
+    journal.append_sync(event("after"))
+
+    assert [bool(notice) for notice in notices] == [True, False, False]
+    assert "kept in memory" in str(notices[0])
+    assert texts(tmp_path) == ["before", "0", "1", "2", "after"]
+
+
+def test_what_waits_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that stays full costs the oldest entries in the end, and that is said."""
+    monkeypatch.setattr(journal_module, "_RING", 2000)
+    journal = Journal(tmp_path)
+    journal.append_sync(event("before"))
+
+    def full(*_: object) -> int:
+        raise OSError(28, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        notices = [journal.append_sync(event(f"{n}")) for n in range(20)]
+    journal.append_sync(event("after"))
+
+    assert any("oldest entries are lost" in str(notice) for notice in notices)
+    assert texts(tmp_path)[-3:] == ["18", "19", "after"]
+
+
+@pytest.mark.parametrize("number", [30, 13, 1])
+async def test_a_folder_that_cannot_be_written_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """On a read-only file system the log goes to the user's own folder and says where (S0-31)."""
+    real = Folder.open
+
+    def refuse(self: Folder, *args: object, **more: object) -> int:
+        if self.path.is_relative_to(tmp_path / "work"):
+            raise OSError(number, os.strerror(number))
+        return real(self, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Folder, "open", refuse)
+    (tmp_path / "work").mkdir()
+    journal = Journal(tmp_path / "work")
+
+    notice = await journal.append(event("kept"))
+
+    assert str(journal.path) in str(notice)
+    assert journal.path.is_relative_to(state_dir())
+    assert await journal.append(event("more")) is None
+    assert [each.text for each in read_session(journal.path)[0]] == ["kept", "more"]
+
+
+@pytest.mark.parametrize("how", ["refuses", "late", "hangs"])
+async def test_a_disk_that_is_slow_or_cannot_sync_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Where syncing fails or takes too long, the log goes on elsewhere with all of it (S0-31)."""
+    journal, real, release = Journal(tmp_path), os.fsync, threading.Event()
+    journal.append_sync(event("before"))
+    monkeypatch.setattr(journal_module, "_SLOW", 0.2)
+    first = journal.path.stat()
+
+    def bad(descriptor: int) -> None:
+        if not os.path.samestat(os.fstat(descriptor), first):
+            return real(descriptor)
+        if how == "refuses":
+            raise OSError(5, "Input/output error")
+        release.wait(0.25 if how == "late" else 20)
+        return None
+
+    monkeypatch.setattr(os, "fsync", bad)
+    notices = []
+    for text in ("one", "two"):
+        late = how == "late"
+        notice = journal.append_sync(event(text)) if late else await journal.append(event(text))
+        notices.append(str(notice))
+    release.set()
+
+    assert str(state_dir()) in " ".join(notices)
+    both = [each for folder in journal.folders for each in texts_in(folder)]
+    assert {"before", "one", "two"} == set(both)
+    assert "two" in texts_in(journal.folders[1])
+    assert ("one" in texts_in(journal.folders[1])) == (how != "late")
+
+
+def texts_in(folder: Folder) -> list[str]:
+    """Give the texts of all sessions of a journal folder."""
+    files = [folder.path / name for name in folder.names() if name.endswith(".jsonl")]
+    return [each.text for path in files for each in read_session(path)[0]]
+
+
+def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
+    """When the folder is deleted while we run, the next event makes it anew (S0-33)."""
+    import shutil
+
+    journal = Journal(tmp_path)
+    journal.append_sync(event("gone"))
+    shutil.rmtree(tmp_path / ".llmport")
+
+    assert journal.append_sync(event("kept")) is None
+
+    assert texts(tmp_path) == ["kept"]
+    assert (tmp_path / ".llmport" / ".gitignore").exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "pipe", "directory", "later"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, what: str) -> None:
+    """A link, pipe or directory in the journal's place is refused with its path (S0-33)."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = tmp_path / "work"
+    journal = Journal(place)
+    place.mkdir()
+    if what == "folder":
+        (place / ".llmport").mkdir()
+        (place / ".llmport" / "journal").symlink_to(outside)
+    elif what == "later":
+        journal.append_sync(event())
+        journal.path.unlink()
+        journal.path.symlink_to(outside / "x")
+    else:
+        journal.path.parent.mkdir(parents=True)
+        if what == "file":
+            journal.path.symlink_to(outside / "x")
+        elif what == "pipe":
+            os.mkfifo(journal.path)
+        else:
+            journal.path.mkdir()
+
+    with pytest.raises(StoreError, match="Move it away"):
+        journal.append_sync(event())
+
+    assert list(outside.iterdir()) == []
