@@ -145,6 +145,8 @@ async def ask(
         verdict, source = await attempt.check()
         spent = replace(spent, seconds=time.monotonic() - begun)
         yield Checked(number, verdict)
+        if verdict.safety == "refuse":
+            raise _refused(request, session, source, verdict)
         if verdict.proof != "failed" or verdict.missing:
             yield Answer(source, verdict, spent, provider, asked.model)
             return
@@ -152,6 +154,21 @@ async def ask(
         verdicts.append(verdict)
         plan = next_attempt(connector.capabilities, tuple(history), settings)
     raise _given_up(request, session, history, verdicts)
+
+
+def _refused(
+    request: ModuleRequest, session: Session, source: str, verdict: Verdict
+) -> VerificationError:
+    """Keep code that nobody may run as a draft, to be read as text."""
+    if request.name is not None:
+        session.store(request.settings).keep_draft(request.name, source)
+    found = "; ".join(verdict.findings[:2])
+    return VerificationError(
+        f"the answer for `{request.name or 'the cell'}` was refused and not run: {found}. Read it "
+        f"with `%llmport show {request.name or 'NAME'} --draft`, or say in the prompt what not to do",
+        findings=verdict.findings,
+        source=source,
+    )
 
 
 def _given_up(

@@ -140,7 +140,7 @@ async def _use_stored(
     if decision.act == "adopt":
         yield Left(decision.notice, foreign_file=store.path(request.name))
         return
-    assert decision.version is not None
+    assert decision.version
     version, verdict = await ensure_checked(decision.version, request.settings, session)
     await record(session, request, Kind.SELECTED, version.source, version=version.id)
     _raise_for_missing_package(version, verdict)
@@ -165,7 +165,9 @@ async def ensure_checked(
     verdict = await check_module(
         version.source, version.name, examples_of(store, version), settings
     )
-    if verdict.proof == "failed" and version.origin not in {"cell", "file"} and not verdict.missing:
+    by_hand = version.origin in {"cell", "file"}
+    failed = verdict.proof == "failed" and not by_hand and not verdict.missing
+    if failed or verdict.safety == "refuse":
         raise VerificationError(
             f"`{version.name}` v{version.number} is stored, but does not pass here: "
             f"{'; '.join(verdict.findings[:2])}",
@@ -199,9 +201,6 @@ def _refuse_unknown_names(request: ModuleRequest, examples: Sequence[Example]) -
             f"the examples use `{'`, `'.join(unknown)}`, which only your notebook knows: write the "
             "value into the example, or fill it in with `{{ name }}`"
         )
-
-
-# -- module store ------------------------------------------------------------------------------
 
 
 async def _store(
@@ -260,9 +259,6 @@ def needs_consent(version: Version, settings: Settings) -> bool:
         return True
     asks = (version.verdict or {}).get("safety") == "ask"
     return asks and settings.trust != "always"
-
-
-# -- registration ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,7 +373,7 @@ async def write_cell(
     )
     examples = _examples_for_edit(store, draft.prompt, decision.parent)
     verdict = await check_module(source, name, examples, settings)
-    if verdict.broken and not verdict.missing:
+    if verdict.safety == "refuse" or (verdict.broken and not verdict.missing):
         store.keep_draft(name, source)
         raise VerificationError(
             f"the edited `{name}` does not run, the version before it stays: "

@@ -54,5 +54,6 @@ def _clean_environment(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home" / "state"))
+    (tmp_path / "home" / "ipython").mkdir(parents=True)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "home" / "ipython"))
     settings.reset_configuration()

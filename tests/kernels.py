@@ -89,7 +89,7 @@ class Kernel:
 
     def value(self, expression: str) -> str:
         """Give the repr of an expression in the user's namespace."""
-        outcome = self.run(f"print(repr({expression}))")
+        outcome = self.run(f"print(repr(({expression})))")
         assert outcome.status == "ok", outcome.error
         return outcome.stdout.strip()
 

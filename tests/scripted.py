@@ -27,6 +27,15 @@ def sector(radius, degrees):
     return area(radius) * degrees / 360
 '''
 )
+HELD = '''"""Circles, and a file that is written when the module is imported."""
+with open("seen.txt", "w") as seen:
+    seen.write("x")
+
+
+def area(radius):
+    """Not the area."""
+    return radius
+'''
 PROMPT = "Area of a circle.\n\n>>> round(area(2), 3)\n12.566"
 
 

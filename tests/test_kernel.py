@@ -13,7 +13,7 @@ from kernels import Kernel, kernel
 pytestmark = pytest.mark.kernel
 
 SETUP = """
-from scripted import BETTER, GOOD, PROMPT, fenced, scripted, slow
+from scripted import BETTER, GOOD, HELD, PROMPT, fenced, scripted, slow
 from llmport_magic import configure
 configure(provider="scripted")
 _manager = scripted()
@@ -42,7 +42,7 @@ def test_a_prompt_becomes_a_module_and_a_cell(shell: Kernel) -> None:
     answer(shell, "fenced(GOOD)")
     outcome = shell.run(CELL, cell_id="p1")
     assert outcome.status == "ok", outcome.shown
-    assert "1 of 1 examples passed" in outcome.shown
+    assert "1 of 1 example passed" in outcome.shown
     assert shell.value("round(circle.area(1), 2)") == "3.14"
     assert shell.value("__import__('circle') is circle") == "True"
     source = (shell.folder / "circle.py").read_text(encoding="utf-8")
@@ -171,8 +171,7 @@ def test_a_broken_edit_leaves_the_module(shell: Kernel) -> None:
 
 def test_code_that_needs_consent_is_held(shell: Kernel) -> None:
     """An answer with import-time effects comes with `--hold` and registers on the user's act."""
-    code = "'import os\\nos.system(\"true\")\\n\\n\\ndef area(r):\\n    return r\\n'"
-    answer(shell, f"fenced({code})")
+    answer(shell, "fenced(HELD)")
     outcome = shell.run("%%llmport circle\nArea without examples.\n", cell_id="p1")
     assert outcome.status == "ok", outcome.shown
     assert "consent" in outcome.shown
@@ -185,6 +184,18 @@ def test_code_that_needs_consent_is_held(shell: Kernel) -> None:
     assert agreed.status == "ok", agreed.shown
     assert shell.value("circle.area(3)") == "3"
     assert shell.run("%%llmport circle\nArea without examples.\n", cell_id="p1").status == "ok"
+
+
+def test_refused_code_is_only_text(shell: Kernel) -> None:
+    """An answer that the policy refuses fails the cell; its text is kept as a draft."""
+    answer(shell, "fenced('import os\\nos.system(\\'touch owned\\')\\n')")
+    outcome = shell.run("%%llmport circle\nArea without examples.\n", cell_id="p1")
+    assert outcome.status == "error"
+    assert "refused" in outcome.error
+    assert "\n" not in outcome.error
+    assert not list(shell.folder.glob("owned"))
+    assert outcome.next_cell == ""
+    assert "os.system" in shell.run("%llmport show circle --draft").shown
 
 
 def test_a_missing_package_is_named_with_its_distribution(shell: Kernel) -> None:
