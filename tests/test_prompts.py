@@ -119,7 +119,9 @@ def test_small_models_are_told_the_names():
     text = text_of(ask(SMALL, prompt="Circles.\n\n>>> circle.area(1)\n3.14\n>>> len(wide(2))\n1"))
 
     assert "`circle` is the module itself" in text
-    assert "`area`, `wide`." in text
+    assert "the functions `area`, `wide`." in text
+    stack = text_of(ask(SMALL, name="s", prompt=">>> a = s.Stack(s.size(1))\n>>> len(a)\n0"))
+    assert "the function `size` and the class `Stack`." in stack
     assert "the module itself" not in text_of(ask(SMALL))
 
 

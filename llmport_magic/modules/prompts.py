@@ -66,7 +66,7 @@ Correct it and answer with the complete corrected source of the module and nothi
     "small_system": """\
 You are an expert Python developer. You answer with the complete source of one Python module of \
 production quality, and with code only: every import that it needs, type hints, docstrings of one \
-line, no tests and no example calls.""",
+line, no tests and no example calls. You write plain statements in small steps, no one-liners.""",
     "small_module": """\
 Write the Python module `<<name>>`.
 
@@ -95,7 +95,7 @@ This module does not pass its checks:
 Write the complete corrected module.""",
     "names": """\
 `<<name>>` is the module itself. Define at its top level, with exactly these names and with the \
-arguments and results that the examples (`>>>`) show: <<names>>.""",
+arguments and results that the examples (`>>>`) show, <<names>>.""",
     "completion": '"""<<prompt>>\n"""\n\n',
     "completion_update": """\
 # <<name>>.py, before the change
@@ -169,7 +169,7 @@ def build_request(
     context = _fill(texts["context"], context=context) if context else ""
     values = {"name": name, "prompt": prompt.strip("\n"), "context": context}
     values["code"] = (current or "").strip("\n")
-    names = ", ".join(f"`{called}`" for called in called_names(prompt, name))
+    names = _listed(called_names(prompt, name))
     values["names"] = _fill(texts["names"], name=name, names=names) if names else ""
     options: dict[str, Any] = {}
     if plan.temperature is not None:
@@ -228,6 +228,19 @@ def read_templates(path: str | None = None) -> Mapping[str, str]:
 
 def _fill(template: str, **values: str) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    classes = [name for name in names if name[:1].isupper()]
+    functions = [name for name in names if not name[:1].isupper()]
+    return " and ".join(
+        f"the {kinds if len(found) > 1 else kind} {', '.join(f'`{name}`' for name in found)}"
+        for kind, kinds, found in (
+            ("function", "functions", functions),
+            ("class", "classes", classes),
+        )
+        if found
+    )
 
 
 # -- completion style --------------------------------------------------------------------------
