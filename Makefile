@@ -1,0 +1,77 @@
+# `make demo` and `make test` need nothing but Python 3.11+, Node 20+ and make.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+FRONT := $(shell find labextension/src labextension/style labextension/schema -type f)
+CODE := $(shell find llmport_magic -name labextension -prune -o -type f ! -name '*.pyc' -print)
+PROJECT := pyproject.toml install.json node_modules/.package-lock.json
+
+# `make test SKIP="browser embedded"` leaves these tests out, and what only they need.
+SKIP ?=
+MARKS := not integration$(foreach mark,$(SKIP), and not $(mark))
+NOTEBOOKS := $(if $(filter embedded,$(SKIP)),,$(wildcard notebooks/*.ipynb))
+
+# Tests of the byte code cache need one.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test install lint typecheck build clean need-browser need-embedded
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python scripts/demo.py
+
+test: lint typecheck $(filter-out $(SKIP:%=need-%),need-browser need-embedded)
+	npm run --silent test
+	$(if $(NOTEBOOKS),LLMPORT_PROVIDER=embedded LLMPORT_EMBEDDED_MODEL=small \
+		$(BIN)/python -m pytest --quiet --nbval-lax $(NOTEBOOKS))
+	$(BIN)/python -m pytest --durations=10 -m "$(MARKS)"
+
+install: $(VENV)/test.stamp
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	npm run --silent lint
+
+typecheck: install
+	$(BIN)/mypy
+
+build: install
+	rm -rf dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m build --no-isolation
+
+clean:
+	rm -rf $(VENV) node_modules build dist demo-output labextension/lib llmport_magic/labextension
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis tsconfig.tsbuildinfo
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: put it on the PATH, or say make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+node_modules/.package-lock.json: package.json package-lock.json .npmrc
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null \
+		|| { echo "Node 20 or newer is needed: put node and npm on the PATH"; exit 1; }
+	npm ci --no-audit --no-fund
+	@touch $@
+
+# The demo stands on an ordinary installation, the tests on an editable one.
+$(VENV)/demo.stamp: $(BIN)/python $(PROJECT) $(FRONT) $(CODE)
+	$(PIP) install '.[embedded,lab]' nbclient
+	@rm -f $(VENV)/test.stamp
+	@touch $@
+
+$(VENV)/test.stamp: $(BIN)/python $(PROJECT) $(FRONT)
+	$(PIP) install --editable '.[embedded,lab,test]'
+	$(BIN)/jupyter-builder develop --overwrite .
+	@rm -f $(VENV)/demo.stamp
+	@touch $@
+
+need-embedded: install
+	$(BIN)/python -c 'from llmport_magic.llm.weights import ensure_weights, weights_for; \
+		print(weights_for("small").describe()); print(ensure_weights("small"))'
+
+need-browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || sh scripts/install_chromium.sh
