@@ -21,6 +21,7 @@ _MAX_VALUE_TEXT = 100_000
 _MAX_UNORDERED = 300
 # A float has about 16 digits; the last one differs between ways of computing it.
 _SAME_FLOAT = 1e-14
+_MAX_EXPONENT = 300
 _NAMED_FLOATS = {"inf": math.inf, "nan": math.nan}
 
 
@@ -34,6 +35,7 @@ class Observation:
         error: the exception's type, or an empty text.
         message: the exception's text.
         bases: the names of the exception's classes, its own first.
+        missing: the module that an `ImportError` was about.
     """
 
     value: str | None = None
@@ -41,6 +43,7 @@ class Observation:
     error: str = ""
     message: str = ""
     bases: tuple[str, ...] = ()
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +225,10 @@ class _Matcher:
         except InvalidOperation:
             return value, 0.0
         exponent = digits.as_tuple().exponent
-        return value, 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
+        # A float's own digits end there; `1e400` is infinite and has none.
+        if not isinstance(exponent, int) or abs(exponent) > _MAX_EXPONENT:
+            return value, 0.0
+        return value, 0.5 * 10.0**exponent
 
     def _same_number(self, wanted: tuple[complex, float], given: ast.expr) -> bool:
         value, tolerance = wanted
@@ -234,11 +240,17 @@ class _Matcher:
         if isinstance(value, complex) != isinstance(other, complex):
             return False
         try:
-            if value != value or other != other:  # noqa: PLR0124 - only nan differs from itself
-                return value != value and other != other  # noqa: PLR0124
-            return value == other or abs(value - other) <= tolerance + _SAME_FLOAT * abs(value)
+            return _is_near(value, other, tolerance)
         except OverflowError:
             return False
+
+
+def _is_near(value: complex, other: complex, tolerance: float) -> bool:
+    if value != value or other != other:  # noqa: PLR0124 - only nan differs from itself
+        return value != value and other != other  # noqa: PLR0124
+    if value == other or math.isinf(abs(value)):
+        return value == other
+    return abs(value - other) <= tolerance + _SAME_FLOAT * abs(value)
 
 
 def _dumped(items: tuple[ast.expr, ...]) -> str:

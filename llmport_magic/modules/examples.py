@@ -198,8 +198,8 @@ def unknown_names(
     """Name what the examples use and nothing of the module can define, in order of appearance.
 
     Before a module is there, any name may be one that it will define. A name of the user's
-    namespace is different: unless the prompt's own words speak of it, it is a variable that the
-    sandbox cannot know.
+    namespace is different: unless the prompt's own words speak of it or the example calls it, it
+    is a variable that the sandbox cannot know.
 
     Args:
         examples: the parsed examples.
@@ -217,13 +217,18 @@ def unknown_names(
         if tree is None:
             continue
         bound = set(_bound_names(tree))
+        called = {
+            n.func.id
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
         for name in _loaded_names(tree):
             if name in known or name in bound:
                 continue
             if defined is not None:
                 missing = name not in defined
             else:
-                missing = name in user_names and name not in spoken
+                missing = name in user_names and name not in spoken | called
             if missing:
                 unknown[name] = None
         known |= bound
@@ -233,6 +238,18 @@ def unknown_names(
 def _without_examples(prompt: str) -> str:
     lines = prompt.split("\n")
     return "\n".join(line for line in lines if not re.match(r"[ \t>]*(>>>|\.\.\.)", line))
+
+
+def loaded_names(source: str) -> set[str]:
+    """Give the names that an example uses."""
+    tree = _tree(source)
+    return set(_loaded_names(tree)) if tree else set()
+
+
+def bound_names(source: str) -> set[str]:
+    """Give the names that an example defines."""
+    tree = _tree(source)
+    return set(_bound_names(tree)) if tree else set()
 
 
 def _loaded_names(tree: ast.AST) -> Iterator[str]:

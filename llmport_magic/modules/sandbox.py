@@ -352,6 +352,7 @@ def _observation(message: Mapping[str, Any]) -> Observation:
         error=str(message.get("error", "")),
         message=str(message.get("message", "")),
         bases=tuple(map(str, message.get("bases", ()))),
+        missing=message["missing"] if isinstance(message.get("missing"), str) else None,
     )
 
 

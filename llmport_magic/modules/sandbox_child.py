@@ -19,6 +19,7 @@ from typing import Any
 
 _MAX_OUTPUT = 1_000_000
 _MAX_TEXT = 100_000
+_MAX_IMPORT_TEXT = 4_000
 _MAX_DEPTH = 20
 
 
@@ -206,9 +207,11 @@ def main() -> None:
     os.dup2(2, 1)
     printed = _Captured()
     sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), printed, printed  # noqa: SIM115
-    nonce = job.pop("nonce")
+    nonce, own = job.pop("nonce"), os.getpid()
 
     def tell(**message: Any) -> None:
+        if os.getpid() != own:
+            os._exit(0)
         line = json.dumps({"nonce": nonce, **message}).encode() + b"\n"
         while line:
             line = line[os.write(channel, line) :]
@@ -220,9 +223,9 @@ def main() -> None:
         module = _load(job)
         namespace = _namespace(module, job["fixed"])
     except BaseException as error:  # noqa: BLE001
-        tell(kind="import", printed=printed.take()[:_MAX_TEXT], **describe(error, file))
+        tell(kind="import", printed=printed.take()[:_MAX_IMPORT_TEXT], **describe(error, file))
     else:
-        tell(kind="import", printed=printed.take()[:_MAX_TEXT], error="")
+        tell(kind="import", printed=printed.take()[:_MAX_IMPORT_TEXT], error="")
         runner = _Runner(namespace, printed)
         for number, source in job["examples"]:
             tell(kind="start", number=number)

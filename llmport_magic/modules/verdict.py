@@ -1,0 +1,130 @@
+"""What a check came to: two axes, the findings, and how it was found out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from llmport_magic.errors import StoreError
+from llmport_magic.modules.packages import MissingImport
+
+Safety = Literal["clean", "ask", "refuse"]
+Proof = Literal["passed", "failed", "unverified"]
+Status = Literal["passed", "failed", "not run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleOutcome:
+    """What came of one example.
+
+    Attributes:
+        source: its code.
+        line: its line in the prompt.
+        status: `passed`, `failed` or `not run`.
+        expected: what it shall give.
+        got: what it gave, in one line.
+        reason: why it was not run.
+    """
+
+    source: str
+    line: int = 0
+    status: Status = "not run"
+    expected: str = ""
+    got: str = ""
+    reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether nothing speaks against the code: it passed, or could not be run."""
+        return self.status != "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check came to.
+
+    Attributes:
+        safety: what the policy says.
+        proof: what the examples say.
+        findings: one line for each thing that is wrong or that the user should know.
+        examples: what came of each example.
+        level: what held the code while it ran.
+        seconds: how long the check took.
+        labels: what the code can do when it is called.
+        missing: packages that the code needs and this environment does not have.
+        environment: whether what failed is this environment's fault and not the code's.
+        broken: whether the code does not even import.
+    """
+
+    safety: Safety
+    proof: Proof
+    findings: tuple[str, ...] = ()
+    examples: tuple[ExampleOutcome, ...] = ()
+    level: str = "static only"
+    seconds: float = 0.0
+    labels: tuple[str, ...] = ()
+    missing: tuple[MissingImport, ...] = ()
+    environment: bool = False
+    broken: bool = False
+
+    def line(self) -> str:
+        """Say it all in one line."""
+        parts = [self._proof_text(), self.level]
+        if self.safety != "clean":
+            parts.append("needs your consent" if self.safety == "ask" else "refused")
+        if self.labels:
+            parts.append(f"can use: {', '.join(self.labels)}")
+        return " · ".join(parts)
+
+    def _proof_text(self) -> str:
+        ran = [example for example in self.examples if example.status != "not run"]
+        passed = sum(example.status == "passed" for example in ran)
+        skipped = len(self.examples) - len(ran)
+        if self.missing:
+            return f"not run: needs {', '.join(missing.name for missing in self.missing)}"
+        if self.broken:
+            return "does not import"
+        if not self.examples:
+            return "no examples" if self.level != "static only" else "not run"
+        if not ran:
+            return f"{len(self.examples)} example{'s'[: len(self.examples) > 1]} not run"
+        text = f"{passed} of {len(ran)} example{'s'[: len(ran) > 1]} passed"
+        return f"{text}, {skipped} not run" if skipped else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the verdict as plain data, for the store and the log."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
+        """Read what `to_dict` gave; keys of newer versions are left out.
+
+        Raises:
+            StoreError: the data is no verdict.
+        """
+        try:
+            values = _known(cls, data)
+            values["examples"] = tuple(
+                ExampleOutcome(**_known(ExampleOutcome, item)) for item in values["examples"]
+            )
+            values["missing"] = tuple(
+                MissingImport(**_known(MissingImport, item)) for item in values["missing"]
+            )
+            values["findings"] = tuple(map(str, values["findings"]))
+            values["labels"] = tuple(map(str, values["labels"]))
+            verdict = cls(**values)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise StoreError(f"a stored verdict cannot be read ({error}): run the cell") from error
+        if verdict.safety not in {"clean", "ask", "refuse"} or verdict.proof not in {
+            "passed",
+            "failed",
+            "unverified",
+        }:
+            raise StoreError("a stored verdict has values of another version: run the cell")
+        return verdict
+
+
+def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {key: value for key, value in data.items() if key in names}

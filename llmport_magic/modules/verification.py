@@ -1,0 +1,325 @@
+"""Whether a candidate is a module to keep: gate, policy, imports, sandbox, examples.
+
+Safety says what the code would do; proof says what the examples say. What this environment lacks
+is told apart from what the code does wrong: only the latter is a model's to mend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from llmport_magic.errors import VerificationError
+from llmport_magic.modules import sandbox
+from llmport_magic.modules.comparison import Observation, compare, one_line
+from llmport_magic.modules.examples import Example, bound_names, loaded_names
+from llmport_magic.modules.gate import check_text, parse_module
+from llmport_magic.modules.packages import (
+    MissingImport,
+    distribution_for,
+    is_installed,
+    missing_imports,
+)
+from llmport_magic.modules.policy import PolicyReport, assess
+from llmport_magic.modules.sandbox import ImportFailure, SandboxJob, SandboxResult
+from llmport_magic.modules.verdict import ExampleOutcome, Safety, Verdict
+from llmport_magic.settings import Settings
+
+__all__ = ["ExampleOutcome", "Verdict", "check_plain", "verify"]
+
+_NETWORK_ERRORS = frozenset(
+    {"URLError", "gaierror", "ConnectionError", "ConnectError", "NewConnectionError",
+     "ClientConnectorError", "ConnectTimeout"}
+)  # fmt: skip
+_NO_NETWORK = "it needs the network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """What is checked, and what the checks before the sandbox said."""
+
+    source: str
+    name: str
+    examples: tuple[Example, ...]
+    settings: Settings
+    module_dir: Path | None = None
+    consent: bool = False
+    fixed_names: Mapping[str, str] = field(default_factory=dict)
+    own_names: Collection[str] = ()
+    begun: float = 0.0
+
+
+async def verify(
+    source: str,
+    *,
+    module_name: str,
+    examples: Sequence[Example] = (),
+    settings: Settings,
+    module_dir: Path | None = None,
+    consent: bool = False,
+    fixed_names: Mapping[str, str] | None = None,
+    own_names: Collection[str] = (),
+) -> Verdict:
+    """Check a candidate; never raises for what is wrong with it.
+
+    Args:
+        source: the module's text.
+        module_name: its name.
+        examples: the examples that it has to pass.
+        settings: limits of the sandbox, and whether the user trusts everything.
+        module_dir: where the user's other modules lie.
+        consent: whether the user has allowed what the policy asks about.
+        fixed_names: names that the examples know, with the text of their literal values.
+        own_names: modules that can be imported without a file on the path.
+    """
+    candidate = _Candidate(
+        source=source,
+        name=module_name,
+        examples=tuple(examples),
+        settings=settings,
+        module_dir=module_dir,
+        consent=consent or settings.trust == "always",
+        fixed_names=fixed_names or {},
+        own_names=own_names,
+        begun=time.monotonic(),
+    )
+    verdict = await asyncio.to_thread(_before_running, candidate)
+    if verdict.proof == "unverified" and not verdict.missing and _may_run(verdict, candidate):
+        verdict = await _run(candidate, verdict)
+    return replace(verdict, seconds=round(time.monotonic() - candidate.begun, 4))
+
+
+async def check_plain(source: str, settings: Settings) -> Verdict:
+    """Check the code of a plain cell, which the user runs: it is read, not run."""
+    del settings
+
+    def check() -> Verdict:
+        try:
+            parse_module(source)
+        except VerificationError as error:
+            return _unreadable(source, error)
+        report = assess(source)
+        lasting = [found for found in report.findings if not found.at_import]
+        safety: Safety = "clean"
+        if lasting:
+            safety = "refuse" if any(f.severity == "refuse" for f in lasting) else "ask"
+        missing = missing_imports(source)
+        findings = [*map(str, lasting), *(item.message for item in missing)]
+        return Verdict(
+            safety=safety,
+            proof="unverified",
+            findings=tuple(findings),
+            labels=report.labels,
+            environment=bool(missing),
+        )
+
+    return await asyncio.to_thread(check)
+
+
+# -- before running --------------------------------------------------------------------------------
+
+
+def _unreadable(source: str, error: VerificationError) -> Verdict:
+    safety: Safety = "refuse" if check_text(source) else "clean"
+    return Verdict(safety=safety, proof="failed", findings=error.findings, broken=True)
+
+
+def _before_running(candidate: _Candidate) -> Verdict:
+    """Check what can be told from the text; `unverified` is what may go on."""
+    try:
+        parse_module(candidate.source)
+    except VerificationError as error:
+        return _unreadable(candidate.source, error)
+    report = assess(candidate.source)
+    path = [str(candidate.module_dir)] if candidate.module_dir else []
+    absent = missing_imports(
+        candidate.source, search_path=path, own_names={candidate.name, *candidate.own_names}
+    )
+    missing = tuple(item for item in absent if not item.deferred)
+    labels = [*report.labels, *(f"{item.name} (not installed)" for item in absent if item.deferred)]
+    return Verdict(
+        safety=report.outcome,
+        proof="unverified",
+        findings=(*(item.message for item in missing), *map(str, report.findings)),
+        examples=tuple(
+            _not_run(example, "the module was not run") for example in candidate.examples
+        ),
+        labels=tuple(labels),
+        missing=missing,
+        environment=bool(missing),
+    )
+
+
+def _may_run(verdict: Verdict, candidate: _Candidate) -> bool:
+    """Tell whether the code may run in the sandbox: not what it would do unasked at import."""
+    if candidate.consent:
+        return True
+    if verdict.safety == "refuse":
+        return False
+    return verdict.safety == "clean" or not _acts_at_import(assess(candidate.source))
+
+
+def _acts_at_import(report: PolicyReport) -> bool:
+    return any(found.at_import for found in report.findings)
+
+
+def _not_run(example: Example, reason: str) -> ExampleOutcome:
+    return ExampleOutcome(
+        source=example.source,
+        line=example.line,
+        expected=example.raises or example.expected,
+        reason=reason,
+    )
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+async def _run(candidate: _Candidate, before: Verdict) -> Verdict:
+    settings = candidate.settings
+    skipped = _skipped(candidate.examples)
+    result = await sandbox.run(
+        SandboxJob(
+            source=candidate.source,
+            module_name=candidate.name,
+            examples=[
+                (number, example.source)
+                for number, example in enumerate(candidate.examples)
+                if number not in skipped
+            ],
+            search_path=tuple(sys.path),
+            module_dir=candidate.module_dir,
+            seconds=settings.sandbox_seconds,
+            memory_mb=settings.sandbox_memory_mb,
+            fixed_names=candidate.fixed_names,
+        )
+    )
+    if result.status == "unavailable":
+        return replace(before, findings=(*before.findings, result.error), environment=True)
+    before = replace(before, level=result.level)
+    if result.failure is not None:
+        return _not_imported(candidate, before, result.failure)
+    return _judged(candidate, before, result, skipped)
+
+
+def _skipped(examples: Sequence[Example]) -> dict[int, str]:
+    """Find the examples that are not run, and those that need what these would have made."""
+    skipped: dict[int, str] = {}
+    lost: set[str] = set()
+    for number, example in enumerate(examples):
+        names = bound_names(example.source)
+        if example.needs_io:
+            skipped[number] = "it reads, writes, asks or connects"
+        elif lost & loaded_names(example.source):
+            skipped[number] = "it needs an example that was not run"
+        else:
+            lost -= names
+            continue
+        lost |= names
+    return skipped
+
+
+def _not_imported(candidate: _Candidate, before: Verdict, failure: ImportFailure) -> Verdict:
+    where = f"line {failure.line}: " if failure.line else ""
+    text = f"{where}{failure.error}: {failure.message}".rstrip(": ")
+    missing = _missing(candidate, failure.error, failure.missing, failure.line or 0)
+    if missing is not None:
+        return replace(
+            before, findings=(missing.message,), missing=(missing,), environment=True, broken=True
+        )
+    if failure.error == "SystemExit":
+        text = f"{where}it ends Python when imported"
+    if failure.error == "MemoryError" and not failure.own:
+        text = f"{where}a package needs more memory than `sandbox_memory_mb` allows"
+        return replace(before, findings=(text,), environment=True)
+    blamed = not failure.own and failure.error in {"ImportError", "OSError"}
+    if blamed and not failure.message.startswith("cannot import name"):
+        text = f"{where}an installed package does not import: {failure.message}"
+        return replace(before, findings=(one_line(text, 300),), environment=True, broken=True)
+    return replace(
+        before, proof="failed", findings=(one_line(text, 300), *before.findings), broken=True
+    )
+
+
+def _missing(
+    candidate: _Candidate, error: str, name: str | None, line: int
+) -> MissingImport | None:
+    """Give the package that an import error is about, where it is one that is not installed."""
+    if error != "ModuleNotFoundError" or not name:
+        return None
+    path = [str(candidate.module_dir)] if candidate.module_dir else []
+    if name == candidate.name or is_installed(name, search_path=path):
+        return None
+    return MissingImport(name, line, distribution_for(name))
+
+
+def _judged(
+    candidate: _Candidate, before: Verdict, result: SandboxResult, skipped: Mapping[int, str]
+) -> Verdict:
+    outcomes: list[ExampleOutcome] = []
+    findings: list[str] = []
+    missing: list[MissingImport] = []
+    for number, example in enumerate(candidate.examples):
+        seen = result.observations.get(number)
+        if seen is None:
+            outcomes.append(_unseen(example, number, result, skipped))
+        else:
+            outcome, lacking = _compared(candidate, example, seen)
+            outcomes.append(outcome)
+            missing += [lacking] if lacking else []
+        if outcomes[-1].status == "failed":
+            findings.append(_finding(outcomes[-1]))
+    if result.status != "ok" and result.hung is None:
+        stage = "after its examples" if result.observations else "when imported"
+        findings.append(f"{stage}: {result.error}")
+    ran = any(outcome.status == "passed" for outcome in outcomes)
+    return replace(
+        before,
+        proof="failed" if findings else "passed" if ran else "unverified",
+        findings=(*findings, *(item.message for item in missing), *before.findings),
+        examples=tuple(outcomes),
+        missing=tuple(missing) if not findings else (),
+        environment=bool(missing) and not findings,
+        broken=result.status != "ok" and result.hung is None and not result.observations,
+    )
+
+
+def _unseen(
+    example: Example, number: int, result: SandboxResult, skipped: Mapping[int, str]
+) -> ExampleOutcome:
+    if number == result.hung:
+        return replace(_not_run(example, ""), status="failed", got=result.error)
+    if result.status == "timeout":
+        return _not_run(example, "an earlier example did not finish")
+    return _not_run(example, skipped.get(number, "the process had ended"))
+
+
+def _compared(
+    candidate: _Candidate, example: Example, seen: Observation
+) -> tuple[ExampleOutcome, MissingImport | None]:
+    compared = compare(example, seen)
+    outcome = replace(
+        _not_run(example, ""),
+        status="passed" if compared.passed else "failed",
+        got=compared.got,
+    )
+    if compared.passed or not seen.error:
+        return outcome, None
+    lacking = _missing(candidate, seen.error, seen.missing, 0)
+    if lacking is not None:
+        return replace(outcome, status="not run", reason=lacking.message), lacking
+    if _NETWORK_ERRORS & set(seen.bases) and "network" in assess(candidate.source).labels:
+        return replace(outcome, status="not run", reason=_NO_NETWORK), None
+    return outcome, None
+
+
+def _finding(outcome: ExampleOutcome) -> str:
+    """Say in one line what an example gave and what it shall give."""
+    where = f"line {outcome.line}: " if outcome.line else ""
+    verb = "" if outcome.got.startswith(("raised ", "did not ", "it ", "the ")) else "gave "
+    wanted = one_line(outcome.expected) or "no exception"
+    return f"{where}{one_line(outcome.source, 80)} {verb}{outcome.got}, expected {wanted}"

@@ -1,0 +1,286 @@
+"""A candidate gets a verdict on two axes, with findings that a person or a model can act on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ordinary_modules import ORDINARY
+
+from llmport_magic.errors import StoreError
+from llmport_magic.modules import sandbox
+from llmport_magic.modules.examples import parse_examples
+from llmport_magic.modules.sandbox import SandboxResult
+from llmport_magic.modules.verification import Verdict, check_plain, verify
+from llmport_magic.settings import resolve
+
+PROMPT = """Area of a circle.
+
+>>> area(2)
+12.566
+>>> area(-1)
+Traceback (most recent call last):
+ValueError: negative
+"""
+AREA = """import math
+
+def area(r):
+    if r < 0:
+        raise ValueError("negative")
+    return math.pi * r * r
+"""
+
+
+async def _verify(source: str, prompt: str = PROMPT, **options: object) -> Verdict:
+    settings = resolve(
+        sandbox_seconds=options.pop("seconds", 10.0), trust=options.pop("trust", "ask")
+    )
+    return await verify(
+        source,
+        module_name="circle",
+        examples=parse_examples(prompt),
+        settings=settings,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+async def test_a_module_that_passes() -> None:
+    """Clean code whose examples hold has passed, in one line (S0-43)."""
+    verdict = await _verify(AREA)
+
+    assert (verdict.safety, verdict.proof, verdict.findings) == ("clean", "passed", ())
+    assert verdict.line() == "2 of 2 examples passed · rlimits only"
+    assert not verdict.environment
+    assert 0 < verdict.seconds < 5
+
+
+async def test_a_failed_example_says_got_and_expected() -> None:
+    """A failed example is one short line: where, what it gave, what it shall give (S0-43)."""
+    verdict = await _verify(AREA.replace("math.pi", "3.1425"))
+
+    assert verdict.proof == "failed"
+    assert verdict.findings == ("line 3: area(2) gave 12.57, expected 12.566",)
+    assert [e.passed for e in verdict.examples] == [False, True]
+    assert verdict.examples[0].got == "12.57"
+    assert verdict.line() == "1 of 2 examples passed · rlimits only"
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (("raise ValueError", "return str"), "line 5: area(-1) gave 'negative', expected ValueE"),
+        (("ValueError(", "KeyError("), "line 5: area(-1) raised KeyError: 'negative', expected"),
+        (("import math", ""), "line 3: area(2) raised NameError: name 'math' is not defined"),
+        (("def area", "def surface"), "line 3: area(2) raised NameError: name 'area' is not"),
+        (("import math", "import math\n1 / 0"), "line 2: ZeroDivisionError: division by zero"),
+        (("import math", "from math import pie"), "line 1: ImportError: cannot import name 'pie'"),
+        (("import math", "from . import other"), "line 1: ImportError: attempted relative import"),
+        (("import math", "import json.nothing"), "line 1: ModuleNotFoundError: No module named"),
+        (("import math", "import circle\ncircle.x"), "line 2: AttributeError"),
+        (("import math", "import math\nraise SystemExit"), "line 2: it ends Python when imported"),
+        (("r * r", "r *"), "line 6: SyntaxError"),
+        (("import math", "import math\x00"), "line 1: holds the invisible character U+0000"),
+    ],
+)  # fmt: skip
+async def test_what_the_code_does_wrong_is_a_finding(change: tuple[str, str], finding: str) -> None:
+    """Each mistake of the code is one line with its place, and is the code's fault (S0-26)."""
+    verdict = await _verify(AREA.replace(*change))
+
+    assert verdict.proof == "failed"
+    assert verdict.findings[0].startswith(finding)
+    assert not verdict.environment
+    assert not verdict.missing
+    assert all("\n" not in line for line in verdict.findings)
+
+
+async def test_missing_package_is_the_environments() -> None:
+    """A package that is not installed is named with its distribution, and is no fault (S0-34)."""
+    verdict = await _verify(AREA.replace("import math", "import cv2, math"))
+
+    assert verdict.proof == "unverified"
+    assert verdict.environment
+    assert [(m.name, m.distribution) for m in verdict.missing] == [("cv2", "opencv-python")]
+    assert "%pip install opencv-python" in verdict.findings[0]
+    assert "needs cv2" in verdict.line()
+
+
+async def test_missing_package_inside_a_sibling(tmp_path: Path) -> None:
+    """A package that another module of the user's needs is missing, too (S0-34)."""
+    (tmp_path / "sibling_of_mine.py").write_text("import nowhere_at_all\n")
+
+    verdict = await _verify("import sibling_of_mine\n" + AREA, module_dir=tmp_path)
+
+    assert verdict.environment
+    assert [m.name for m in verdict.missing] == ["nowhere_at_all"]
+    assert "pip" not in verdict.findings[0]
+
+
+async def test_missing_package_at_the_call() -> None:
+    """A package that only a function needs is told when an example needs it (S0-34)."""
+    verdict = await _verify(AREA.replace("    return", "    import cv2\n    return"))
+
+    assert verdict.environment
+    assert verdict.proof != "failed"
+    assert [m.name for m in verdict.missing] == ["cv2"]
+    assert "cv2 (not installed)" in verdict.labels
+
+
+async def test_no_examples_is_unverified() -> None:
+    """Without examples the module only imports, and the line says so (S0-43)."""
+    verdict = await _verify(AREA, "Area of a circle.")
+
+    assert (verdict.safety, verdict.proof) == ("clean", "unverified")
+    assert verdict.line() == "no examples · rlimits only"
+
+
+async def test_examples_that_need_io_are_not_run() -> None:
+    """An example that reads or connects, and what needs it, is not run (S0-43)."""
+    prompt = ">>> d = open('x').read()\n>>> area(d)\n3\n>>> area(2)\n12.57\n"
+
+    verdict = await _verify(AREA, prompt)
+
+    assert verdict.proof == "passed"
+    assert [e.status for e in verdict.examples] == ["not run", "not run", "passed"]
+    assert verdict.line() == "1 of 1 example passed, 2 not run · rlimits only"
+
+
+@pytest.mark.parametrize(
+    ("source", "safety"),
+    [
+        (AREA, "clean"),
+        (AREA + "def f(s):\n    return eval(s)\n", "ask"),
+        (AREA + "def f(x):\n    return x.__subclasses__()\n", "refuse"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("prompt", "proof"),
+    [(PROMPT, "passed"), (">>> area(2)\n13.0\n", "failed"), ("none", "unverified")],
+)
+async def test_safety_and_proof_are_two_axes(
+    source: str, safety: str, prompt: str, proof: str
+) -> None:
+    """What the code does and whether it is right are two things; refused code is not run (S0-43)."""
+    verdict = await _verify(source, prompt)
+
+    assert verdict.safety == safety
+    assert verdict.proof == ("unverified" if safety == "refuse" else proof)
+    if safety != "clean":
+        assert any("line 8: " in finding or "line 7: " in finding for finding in verdict.findings)
+
+
+async def test_effects_at_import_wait_for_consent(tmp_path: Path) -> None:
+    """Code that would act when imported is not run before the user allows it (S0-43)."""
+    mark = tmp_path / "mark"
+    source = f"open({str(mark)!r}, 'w').close()\n{AREA}"
+
+    before = await _verify(source)
+
+    assert (before.safety, before.proof) == ("ask", "unverified")
+    assert not mark.exists()
+    assert before.line().startswith("2 examples not run · static only · needs your consent")
+    after = await _verify(source, consent=True)
+    assert (after.safety, after.proof) == ("ask", "passed")
+
+
+async def test_trust_always_is_consent() -> None:
+    """With `trust = "always"` code that asks is run at once (S0-43)."""
+    source = "import sys\nsys.path.append('x')\n" + AREA
+
+    assert (await _verify(source)).proof == "unverified"
+    assert (await _verify(source, trust="always")).proof == "passed"
+
+
+async def test_hung_example_is_named() -> None:
+    """An example that does not end is named, and those after it are not run (S0-43)."""
+    verdict = await _verify(
+        AREA.replace("if r < 0", "while r == 2: pass\n    if r < 0"), seconds=1.0
+    )
+
+    assert verdict.findings == ("line 3: area(2) did not finish within 1 s, expected 12.566",)
+    assert [e.status for e in verdict.examples] == ["failed", "not run"]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "import os\ndef area(r):\n    os._exit(0)\n",
+        "import os\ndef area(r):\n    os.kill(os.getpid(), 9)\n",
+        "def area(r):\n    raise SystemExit(0)\n",
+        "def area(r):\n    raise BaseException('12.566')\n",
+        "def area(r):\n    print('12.566')\n    print('2 of 2 examples passed')\n",
+        "class A:\n    def __repr__(self): return 'passed'\ndef area(r):\n    return A()\n",
+        "class A:\n    def __eq__(self, o): return True\ndef area(r):\n    return A()\n",
+        "class A(float):\n    def __eq__(self, o): return True\ndef area(r):\n    return A(1)\n",
+        "def area(r):\n    while True: print('x' * 100000)\n",
+    ],
+)
+async def test_no_way_to_fake_a_pass(hostile: str) -> None:
+    """Ending early, printing success and equal-to-all objects are failures (S0-43)."""
+    verdict = await _verify(hostile, consent=True)
+
+    assert verdict.proof == "failed"
+    assert verdict.findings
+
+
+async def test_expected_values_never_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples shall give is no part of what is sent to the sandbox (S0-43)."""
+    jobs = []
+
+    async def run(job: sandbox.SandboxJob) -> SandboxResult:
+        jobs.append(job)
+        return SandboxResult(status="ok")
+
+    monkeypatch.setattr(sandbox, "run", run)
+    await _verify(AREA)
+
+    assert "12.566" not in repr(jobs)
+    assert "ValueError: negative" not in repr(jobs)
+
+
+async def test_without_processes_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no sandbox can be started the code is unverified, and the line says so (S0-43)."""
+    monkeypatch.setattr(sandbox.sys, "executable", "")
+
+    verdict = await _verify(AREA)
+
+    assert (verdict.proof, verdict.level) == ("unverified", "static only")
+    assert verdict.environment
+
+
+async def test_verdict_survives_the_store() -> None:
+    """A verdict comes back from JSON as it went in (S0-43)."""
+    for source in (AREA, AREA.replace("import math", "import cv2"), "import os\nos.system('x')"):
+        verdict = await _verify(source)
+        data = json.loads(json.dumps(verdict.to_dict()))
+
+        assert Verdict.from_dict(data) == verdict
+        assert Verdict.from_dict({**data, "newer": 1}) == verdict
+
+
+@pytest.mark.parametrize("data", [{}, {"safety": "clean"}, {"safety": 1, "proof": "passed"}])
+def test_foreign_verdict_is_refused(data: dict[str, object]) -> None:
+    """Data that is no verdict is an error of the store, never a pass (S0-43)."""
+    with pytest.raises(StoreError):
+        Verdict.from_dict(data)
+
+
+async def test_plain_code_is_read_and_not_run(tmp_path: Path) -> None:
+    """Code for a plain cell is checked without being run; its effects are the user's (S0-43)."""
+    mark = tmp_path / "mark"
+
+    verdict = await check_plain(f"open({str(mark)!r}, 'w')\nimport cv2\n", resolve())
+
+    assert (verdict.safety, verdict.proof, verdict.level) == ("clean", "unverified", "static only")
+    assert "opencv-python" in verdict.findings[0]
+    assert not mark.exists()
+    assert (await check_plain("x = (", resolve())).proof == "failed"
+    assert (await check_plain("x.__subclasses__()", resolve())).safety == "refuse"
+
+
+@pytest.mark.parametrize("name", ["circle", "dataclass", "enum", "cache", "typing", "visitor"])
+async def test_ordinary_module_is_verified(name: str) -> None:
+    """Ordinary modules import in the sandbox without a finding (S0-43)."""
+    verdict = await _verify(ORDINARY[name], "no examples")
+
+    assert (verdict.safety, verdict.proof, verdict.findings) == ("clean", "unverified", ())
