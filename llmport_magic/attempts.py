@@ -21,6 +21,7 @@ from llmport_magic.progress import (
     Checked,
     Checking,
     ModuleRequest,
+    Noted,
     PipelineEvent,
     Spent,
     Started,
@@ -144,6 +145,8 @@ async def ask(
         yield Checking(number)
         verdict, source = await attempt.check()
         spent = replace(spent, seconds=time.monotonic() - begun)
+        for notice in attempt.notices:
+            yield Noted(notice)
         yield Checked(number, verdict)
         if verdict.safety == "refuse":
             raise _refused(request, session, source, verdict)
@@ -218,11 +221,12 @@ class Attempt:
         self._wire = wire
         self._number = number
         self._begun = time.monotonic()
+        self.notices: list[str] = []
         self.response: LLMResponse
 
     async def _log(self, kind: Kind, text: str, *, commit: bool = True, **data: Any) -> None:
         connector = self._asked.connector
-        await record(
+        notice = await record(
             self._asked.session,
             self._asked.request,
             kind,
@@ -233,6 +237,8 @@ class Attempt:
             attempt=self._number,
             **data,
         )
+        if notice:
+            self.notices.append(notice)
 
     async def stream(self) -> AsyncGenerator[str, None]:
         """Send the request and give its text; the prompt is on disk before it is sent."""

@@ -239,9 +239,9 @@ def _preview(words: list[str], shell: Any) -> None:  # noqa: ARG001
 def _log(words: list[str], shell: Any) -> None:  # noqa: ARG001
     settings = resolve()
     sink = session().sink(settings)
-    for path in sink.pages.flush():
-        _say(str(path))
-    _say(f"journal: {sink.journal.path}")
+    sink.pages.flush()
+    pages = sorted(sink.directory.glob("llmport_log*.ipynb"))
+    _say(*(str(page) for page in pages), f"journal: {sink.journal.path}")
 
 
 def _panel(words: list[str], shell: Any) -> None:  # noqa: ARG001

@@ -21,6 +21,7 @@ from llmport_magic.progress import (
     Drafted,
     Left,
     ModuleRequest,
+    Noted,
     PipelineEvent,
     Selected,
     Started,
@@ -123,8 +124,8 @@ class _Told:
         self._flush()
         if isinstance(event, Started):
             self._send("started", provider=event.provider, model=event.model, attempt=event.attempt)
-        elif isinstance(event, Checking):
-            self._send("note", text="checking …")
+        elif isinstance(event, (Checking, Noted)):
+            self._send("note", text=event.text if isinstance(event, Noted) else "checking …")
         elif isinstance(event, Checked):
             text = event.verdict.line()
             if event.verdict.proof == "failed" and event.verdict.findings:

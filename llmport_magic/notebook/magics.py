@@ -138,7 +138,9 @@ class LLMPortMagics(Magics):
             raise
         if made.module is not None and options.name:
             self._bind(options.name)
-        shown.finish(*made_lines(made, options.name or "cell", show_code=options.no_cell or options.draft))
+        shown.finish(
+            *made_lines(made, options.name or "cell", show_code=options.no_cell or options.draft)
+        )
         self._insert(made, request.cell_id, options)
 
     def _request(self, options: CellLine, line: str, cell: str) -> Any:
