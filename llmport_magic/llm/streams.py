@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
 from concurrent.futures import Future
 from contextlib import aclosing
 from typing import Any, Self
 
 from llmport_magic import bridge
-from llmport_magic.errors import LLMError
+from llmport_magic.errors import LLMError, LLMStreamError
 from llmport_magic.llm.cost import estimate_tokens
 from llmport_magic.llm.reply import Chunk, LLMResponse
 
@@ -89,7 +89,8 @@ class ResponseStream:
     """The text of an answer as it arrives; `response` holds the whole when it has ended.
 
     Iterate once: `async for text in stream`, or over `stream.chunks()` for everything else that
-    comes with the text. Breaking off, an error and `aclose()` hang up, so that the provider stops.
+    comes with the text. Breaking off, an error, dropping the iterator and `aclose()` hang up, so
+    that the provider stops. Nothing is sent before the first piece is asked for.
 
     Args:
         source: makes the generator of chunks; it runs on the bridge's loop.
@@ -107,9 +108,8 @@ class ResponseStream:
         self._gathering = gathering
         self._on_end = on_end
         self._response: LLMResponse | None = None
-        self._open: AsyncGenerator[Chunk, None] | None = None
+        self._relay: _Relay | None = None
         self._begun = False
-        self._on_bridge = False
 
     @property
     def response(self) -> LLMResponse:
@@ -127,46 +127,22 @@ class ResponseStream:
         """The text that has arrived so far."""
         return self._gathering.text
 
-    async def __aiter__(self) -> AsyncGenerator[str, None]:
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                if chunk.text:
-                    yield chunk.text
+    def __aiter__(self) -> AsyncIterator[str]:
+        return _Texts(self)
 
-    async def chunks(self) -> AsyncGenerator[Chunk, None]:
+    def chunks(self) -> AsyncIterator[Chunk]:
         """Give the pieces with their reasoning, token counts and finish reason.
 
         Raises:
             LLMError: of every kind; also when the stream was already read.
         """
-        if self._begun:
-            raise LLMError("this answer was already read: make a new stream")
-        self._begun = True
-        self._on_bridge = bridge.on_bridge()
-        source = self._source() if self._on_bridge else _relayed(self._source)
-        self._open = source
-        try:
-            async for chunk in source:
-                self._gathering.add(chunk)
-                yield chunk
-        finally:
-            await source.aclose()
-        self._response = self._gathering.response()
-        self._on_end(self._response)
+        return _Chunks(self)
 
     async def aclose(self) -> None:
-        """Hang up, if the answer is still arriving."""
+        """Hang up, if the answer is still arriving; returns when the connection is closed."""
         self._begun = True
-        if self._open is None:
-            return
-        try:
-            if self._on_bridge:
-                await bridge.in_bridge(self._open.aclose())
-            else:
-                await self._open.aclose()
-        except RuntimeError:
-            # It is running: whoever iterates is being cancelled and closes it.
-            return
+        if self._relay is not None:
+            await self._relay.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -174,59 +150,137 @@ class ResponseStream:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def _begin(self) -> _Relay:
+        if self._begun:
+            raise LLMError("this answer was already read: make a new stream")
+        self._begun = True
+        self._relay = _Relay(self._source)
+        return self._relay
 
-async def _relayed(source: Source) -> AsyncGenerator[Chunk, None]:
-    """Run a source on the bridge's loop and give its chunks on the running one."""
-    relay = _Relay(source)
-    try:
-        while True:
-            await relay.arrival.wait()
-            relay.arrival.clear()
-            while relay.chunks:
-                yield relay.chunks.popleft()
-            if relay.pump.done() and not relay.chunks:
-                # Gives the error of the source, if that is how it ended.
-                relay.pump.result()
-                return
-    finally:
-        await relay.close()
+    def _add(self, chunk: Chunk) -> None:
+        self._gathering.add(chunk)
+
+    def _end(self) -> None:
+        if self._response is None:
+            self._response = self._gathering.response()
+            self._on_end(self._response)
+
+
+class _Chunks:
+    """The one reading of a stream; whoever drops it before the end hangs up."""
+
+    def __init__(self, stream: ResponseStream) -> None:
+        self._stream = stream
+        self._relay: _Relay | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._relay is None:
+            self._relay = self._stream._begin()  # noqa: SLF001 - two halves of one thing
+        try:
+            chunk = await self._relay.next()
+        except asyncio.CancelledError:
+            await self._relay.close()
+            raise
+        if chunk is None:
+            self._stream._end()  # noqa: SLF001
+            raise StopAsyncIteration
+        self._stream._add(chunk)  # noqa: SLF001
+        return chunk
+
+    async def aclose(self) -> None:
+        """Hang up, if the answer is still arriving."""
+        await self._stream.aclose()
+
+    def __del__(self) -> None:
+        if self._relay is not None:
+            self._relay.stop()
+
+
+class _Texts:
+    """The text of a stream's chunks, where they hold some."""
+
+    def __init__(self, stream: ResponseStream) -> None:
+        self._chunks = _Chunks(stream)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while not (text := (await self._chunks.__anext__()).text):
+            pass
+        return text
+
+    async def aclose(self) -> None:
+        """Hang up, if the answer is still arriving."""
+        await self._chunks.aclose()
 
 
 class _Relay:
-    """Chunks on their way from the bridge's loop to another one."""
+    """Runs a source on the bridge's loop and hands its chunks to the loop that reads."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._loop = asyncio.get_running_loop()
-        self.arrival = asyncio.Event()
-        self._closed = asyncio.Event()
-        self._running = False
-        self.chunks: deque[Chunk] = deque()
-        self.pump: Future[None] = bridge.submit(self._pump())
-        self.pump.add_done_callback(lambda _: self._tell(self.arrival))
+        self._arrival = asyncio.Event()
+        self._chunks: deque[Chunk] = deque()
+        self._error: BaseException | None = None
+        self._ended = False
+        self._started = False
+        self._pump: Future[None] = bridge.submit(self._run())
 
-    def _tell(self, event: asyncio.Event) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(event.set)
+    async def next(self) -> Chunk | None:
+        """Give the next chunk, or `None` at the end."""
+        while not self._chunks:
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                return None
+            self._arrival.clear()
+            await self._arrival.wait()
+        return self._chunks.popleft()
 
-    async def _pump(self) -> None:
-        self._running = True
+    def stop(self) -> None:
+        """Hang up, from any thread, without waiting for it."""
+        if not self._ended:
+            self._pump.cancel()
+            # A task that is cancelled before its first step never gets to its end.
+            self._ended = self._ended or not self._started
+
+    async def close(self) -> None:
+        """Hang up, and wait until that has happened."""
+        self.stop()
+        try:
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                while not self._ended:
+                    self._arrival.clear()
+                    await self._arrival.wait()
+        except TimeoutError:
+            return
+
+    async def _run(self) -> None:
+        self._started = True
         try:
             async with aclosing(self._source()) as chunks:
                 async for chunk in chunks:
-                    self.chunks.append(chunk)
-                    # A closed loop has nobody who reads on: the error hangs up.
-                    self._loop.call_soon_threadsafe(self.arrival.set)
+                    self._chunks.append(chunk)
+                    self._tell()
+        except asyncio.CancelledError:
+            self._error = LLMStreamError("the answer was closed before its end")
+            raise
+        except Exception as error:  # noqa: BLE001 - raised where the chunks are read
+            self._error = error
         finally:
-            self._tell(self._closed)
+            self._ended = True
+            self._tell()
 
-    async def close(self) -> None:
-        """Stop the source and wait until it has hung up."""
-        running = self._running
-        if self.pump.done() or not self.pump.cancel() or not running:
-            return
-        try:
-            async with asyncio.timeout(_CLOSING_SECONDS):
-                await self._closed.wait()
-        except TimeoutError:
-            return
+    def _tell(self) -> None:
+        if bridge.on_bridge() and self._loop is bridge.loop():
+            self._arrival.set()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._arrival.set)
+        else:
+            # Nobody reads any more.
+            self.stop()

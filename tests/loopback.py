@@ -1,0 +1,274 @@
+"""A real HTTP server on this machine that does what a test scripts, and notes what clients do.
+
+with Loopback() as server:
+    server.script(reply("hello"))
+    ...
+    assert server.requests[0].json["model"] == "m"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+@dataclass
+class Request:
+    """What a client sent; `closed_at` is when its socket was seen to close, by `monotonic`."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    closed: threading.Event = field(default_factory=threading.Event)
+    closed_at: float | None = None
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Script:
+    """One response: a status, headers, and steps.
+
+    Each step is bytes to send, seconds to wait, `CUT` (close the connection at once) or `HANG`
+    (send nothing more until the client hangs up).
+    """
+
+    steps: Sequence[Any] = ()
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    chunked: bool = False
+    length: int | None = None
+    silent: bool = False
+
+
+CUT = object()
+HANG = object()
+
+
+def reply(
+    text: str = "hello", *, finish: str = "stop", usage: Any = USAGE, **fields: Any
+) -> Script:
+    """Answer as a chat completion."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": finish,
+    }
+    body = {"id": "c1", "object": "chat.completion", "model": "m-1", "choices": [choice]}
+    if usage is not None:
+        body["usage"] = usage
+    return raw(json.dumps({**body, **fields}).encode())
+
+
+def raw(
+    body: bytes | str,
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: dict[str, str] | None = None,
+) -> Script:
+    """Answer with these bytes."""
+    body = body.encode() if isinstance(body, str) else body
+    return Script(
+        (body,), status, {"content-type": content_type, **(headers or {})}, False, len(body)
+    )
+
+
+def failure(
+    status: int, message: str = "no", *, headers: dict[str, str] | None = None, **error: Any
+) -> Script:
+    """Answer with an error object."""
+    body = json.dumps({"error": {"message": message, **error}})
+    return raw(body, status=status, headers=headers)
+
+
+def event(text: str | None = None, **fields: Any) -> bytes:
+    """Write one event of a chat completion stream."""
+    finish = fields.pop("finish", None)
+    delta = {} if text is None else {"content": text}
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return data({"object": "chat.completion.chunk", "model": "m-1", "choices": choices, **fields})
+
+
+def data(value: Any) -> bytes:
+    """Write one server-sent event."""
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def streamed(*pieces: Any, finish: str | None = "stop", usage: Any = USAGE) -> Script:
+    """Answer as a stream: texts become events, other steps stay as they are."""
+    steps = [event(piece) if isinstance(piece, str) else piece for piece in pieces]
+    if finish is not None:
+        steps.append(event(finish=finish))
+        if usage is not None:
+            steps.append(data({"choices": [], "usage": usage}))
+        steps.append(DONE)
+    return events(*steps)
+
+
+def events(*steps: Any) -> Script:
+    """Answer as an event stream with just these steps."""
+    return Script(steps, 200, {"content-type": "text/event-stream"}, chunked=True)
+
+
+class Loopback:
+    """The server; every connection is served by its own task on the server's own thread."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.accepts = 0
+        self.url = ""
+        self._scripts: list[Script] = []
+        self._default: Script | Callable[[Request], Script] | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._ready = threading.Event()
+
+    def script(self, *scripts: Script) -> None:
+        """Answer the next requests with these, in turn."""
+        self._scripts.extend(scripts)
+
+    def always(self, script: Script | Callable[[Request], Script]) -> None:
+        """Answer every request that nothing was scripted for."""
+        self._default = script
+
+    def wait_for_requests(self, count: int, seconds: float = 5.0) -> None:
+        """Wait until so many requests have come."""
+        end = time.monotonic() + seconds
+        while len(self.requests) < count:
+            assert time.monotonic() < end, f"{len(self.requests)} of {count} requests came"
+            time.sleep(0.002)
+
+    def __enter__(self) -> Loopback:
+        self._thread.start()
+        assert self._ready.wait(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        async def stop() -> None:
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._connection, "127.0.0.1", 0)
+        )
+        port = server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepts += 1
+        number = self.accepts
+        try:
+            while await self._exchange(reader, writer, number):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
+    ) -> bool:
+        request = await _read_request(reader, number)
+        if request is None:
+            return False
+        self.requests.append(request)
+        watch = asyncio.ensure_future(_watch(reader, request))
+        try:
+            return await self._answer(request, writer, watch)
+        except ConnectionError:
+            _note_closed(request)
+            raise
+        finally:
+            watch.cancel()
+
+    async def _answer(
+        self, request: Request, writer: asyncio.StreamWriter, watch: asyncio.Future[None]
+    ) -> bool:
+        script = self._scripts.pop(0) if self._scripts else self._default
+        if callable(script):
+            script = script(request)
+        assert script is not None, f"nothing scripted for {request.method} {request.path}"
+        if script.silent:
+            await watch
+            return False
+        writer.write(_head(script))
+        for step in script.steps:
+            if step is CUT:
+                writer.transport.abort()
+                return False
+            if step is HANG:
+                await watch
+                return False
+            if isinstance(step, (int, float)):
+                await asyncio.wait([watch], timeout=step)
+                if watch.done():
+                    return False
+                continue
+            writer.write(b"%x\r\n%s\r\n" % (len(step), step) if script.chunked else step)
+            await writer.drain()
+        if script.chunked:
+            writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return script.chunked or script.length is not None
+
+
+async def _read_request(reader: asyncio.StreamReader, number: int) -> Request | None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").strip().split("\r\n")
+    method, path, _ = first.split(" ", 2)
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(method, path, headers, body, number)
+
+
+async def _watch(reader: asyncio.StreamReader, request: Request) -> None:
+    """Note the moment at which the client closes; a client sends nothing before its answer."""
+    while not reader.at_eof() and reader.exception() is None:
+        await asyncio.sleep(0.001)
+    _note_closed(request)
+
+
+def _note_closed(request: Request) -> None:
+    request.closed_at = time.monotonic()
+    request.closed.set()
+
+
+def _head(script: Script) -> bytes:
+    headers = dict(script.headers)
+    if script.chunked:
+        headers["transfer-encoding"] = "chunked"
+    elif script.length is not None:
+        headers["content-length"] = str(script.length)
+    else:
+        headers["connection"] = "close"
+    lines = [f"HTTP/1.1 {script.status} X", *(f"{k}: {v}" for k, v in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
