@@ -186,7 +186,6 @@ def page(chromium: Any) -> Iterator[Any]:
     context.set_default_timeout(30_000)
     opened = context.new_page()
     yield opened
-    opened.screenshot(path="/tmp/fe/last.png")
     context.close()
 
 

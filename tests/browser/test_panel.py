@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+pytest.importorskip("playwright")
+from playwright.sync_api import TimeoutError  # noqa: E402, A004
 
 if TYPE_CHECKING:
     from conftest import Lab, Model
@@ -26,6 +30,8 @@ def area(radius: float) -> float:
 '''
 PROMPT = "Area of a circle.\n\n>>> round(area(2), 3)\n12.566"
 SLEEP = "import time\ntime.sleep(20)\nprint('the ' + 'cell is over')"
+STARTED = re.compile(r"\[(\d+|\*)\]")
+ENDED = re.compile(r"\[\d+\]")
 CELL_IS_OVER = "the cell is over"
 
 
@@ -58,14 +64,20 @@ class Desk:
         return str(self.cell(index).locator(".cm-content").inner_text())
 
     def run(self, index: int) -> None:
-        """Run a cell by keyboard."""
+        """Run a cell by keyboard; a page that has just been loaded may need to be told twice."""
         self.cell(index).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
+        started = self.cell(index).locator(".jp-InputArea-prompt").get_by_text(STARTED)
+        for _ in range(10):
+            self.page.keyboard.press("Control+Enter")
+            with contextlib.suppress(TimeoutError):
+                started.wait_for(timeout=1500)
+                return
+        started.wait_for()
 
     def wait_until_run(self, index: int) -> None:
         """Wait until a cell has been run."""
         prompt = self.cell(index).locator(".jp-InputArea-prompt")
-        prompt.get_by_text(re.compile(r"\[\d+\]")).wait_for()
+        prompt.get_by_text(ENDED).wait_for()
 
     def show_panel(self) -> None:
         """Show the panel by keyboard and wait until it knows who answers."""
