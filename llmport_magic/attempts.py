@@ -165,10 +165,10 @@ def _refused(
     """Keep code that nobody may run as a draft, to be read as text."""
     if request.name is not None:
         session.store(request.settings).keep_draft(request.name, source)
-    found = "; ".join(verdict.findings[:2])
+    name, found = request.name or "the cell", "; ".join(verdict.findings[:2])
     return VerificationError(
-        f"the answer for `{request.name or 'the cell'}` was refused and not run: {found}. Read it "
-        f"with `%llmport show {request.name or 'NAME'} --draft`, or say in the prompt what not to do",
+        f"the answer for `{name}` was refused and not run: {found}. Read it with "
+        f"`%llmport show {name} --draft`, or say in the prompt what not to do",
         findings=verdict.findings,
         source=source,
     )
