@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 pytest.importorskip("playwright")
-from playwright.sync_api import TimeoutError  # noqa: E402, A004
+from playwright.sync_api import TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
     from conftest import Lab, Model
