@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
@@ -154,7 +154,7 @@ class Loopback:
             assert time.monotonic() < end, f"{len(self.requests)} of {count} requests came"
             time.sleep(0.002)
 
-    def __enter__(self) -> Loopback:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(5)
         return self
@@ -252,7 +252,7 @@ async def _read_request(reader: asyncio.StreamReader, number: int) -> Request | 
 
 async def _watch(reader: asyncio.StreamReader, request: Request) -> None:
     """Note the moment at which the client closes; a client sends nothing before its answer."""
-    while not reader.at_eof() and reader.exception() is None:
+    while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110 - no event for it
         await asyncio.sleep(0.001)
     _note_closed(request)
 

@@ -25,6 +25,7 @@ _CLOSED_WITHIN = 2.0
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:
+    """Serve one piece of a stream, then nothing until the client hangs up."""
     with Loopback() as running:
         running.always(stream_of("a", HANG))
         yield running
@@ -32,6 +33,7 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture
 def llm(server: Loopback) -> LLMProvider:
+    """Ask that server."""
     return LLMProvider(LLMConfig(server.url, "m"))
 
 
@@ -82,16 +84,18 @@ async def test_closing_from_another_task_ends_the_reading(
     stream = llm.stream("q")
     pieces: list[str] = []
 
+    begun = asyncio.Event()
+
     async def read() -> None:
         async for text in stream:
             pieces.append(text)
+            begun.set()
 
     reader = asyncio.ensure_future(read())
-    await asyncio.to_thread(server.wait_for_requests, 1)
-    while not pieces:
-        await asyncio.sleep(0.001)
+    await begun.wait()
     await stream.aclose()
 
+    assert pieces == ["a"]
     with pytest.raises(LLMStreamError, match="closed"):
         await reader
     assert await _closed(server.requests[0])

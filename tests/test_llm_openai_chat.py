@@ -213,7 +213,7 @@ _TOO_OLD = "Unsupported parameter: 'max_tokens' is not supported with this model
         (
             ErrorDetails(message=_TOO_OLD, param="max_tokens", code="unsupported_parameter"),
             "max_tokens",
-        ),  # noqa: E501
+        ),
         (ErrorDetails(message=_TOO_OLD), "max_tokens"),
         (
             ErrorDetails(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import httpx
 import httpx_sse
 import pytest
@@ -46,7 +48,7 @@ def _theirs(content: bytes) -> list[tuple[str, bytes]]:
 
 def _cut(content: bytes, places: list[int]) -> list[bytes]:
     marks = sorted({0, len(content), *(p for p in places if p <= len(content))})
-    return [content[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    return [content[a:b] for a, b in pairwise(marks)]
 
 
 @given(lines=_LINES, end=_ENDS, places=st.lists(st.integers(0, 200), max_size=30))

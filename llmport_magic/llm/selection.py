@@ -155,12 +155,12 @@ def _made(row: Provider, settings: Settings) -> BaseLLMConnector:
 
         return LLMProvider(_config(row, settings))
     kind = connector_class(row)
+    if isinstance(kind, type) and not issubclass(kind, BaseLLMConnector):
+        raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
     if hasattr(kind, "from_settings"):
-        connector = kind.from_settings(settings)
+        connector: BaseLLMConnector = kind.from_settings(settings)
     else:
         connector = _called(kind, settings)
-    if not isinstance(connector, BaseLLMConnector):
-        raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
     connector.provider_name = row.name
     return connector
 

@@ -33,6 +33,7 @@ _ERROR_BODY_SECONDS = 5.0
 _DRAIN_SECONDS = 0.05
 _KEEP_ALIVE_SECONDS = 30.0
 _KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "request-id", "x-request-id")
+_READ_HEADERS = (*_KEPT_HEADERS, "content-encoding", "location")
 
 
 class _WireError(LLMError):
@@ -101,10 +102,10 @@ class Incoming:
         self.outgoing = outgoing
         self.clock = clock
         self.status = response.status_code
-        self.headers = response.headers
-        self.request_id = redact(
-            response.headers.get("x-request-id") or response.headers.get("request-id") or ""
-        )[:200]
+        given = response.headers
+        self.headers = {name: redact(given[name]) for name in _READ_HEADERS if name in given}
+        request_id = self.headers.get("x-request-id") or self.headers.get("request-id") or ""
+        self.request_id = request_id[:200]
 
     async def read(self) -> bytes | None:
         """Give the next bytes, or `None` at the end.
@@ -157,7 +158,8 @@ class Incoming:
             pass
         finally:
             await self.close()
-        return b"".join(parts)[:_MAX_ERROR_BYTES]
+        # Providers echo keys: from here on nobody sees one.
+        return redact(b"".join(parts)[:_MAX_ERROR_BYTES].decode("utf-8", "replace")).encode()
 
     async def drain(self) -> None:
         """Read the end of the response, so that the connection can be used again."""
@@ -174,7 +176,7 @@ class Incoming:
 
     def scrubbed(self, body: bytes) -> httpx.Response:
         """Give the response as an error may carry it."""
-        kept = {name: redact(self.headers[name]) for name in _KEPT_HEADERS if name in self.headers}
+        kept = {name: self.headers[name] for name in _KEPT_HEADERS if name in self.headers}
         text = redact(body[:_MAX_KEPT_ERROR_BYTES].decode("utf-8", "replace"))
         return httpx.Response(
             self.status, headers=kept, content=text.encode(), request=self.outgoing.scrubbed()
