@@ -29,7 +29,9 @@ _PATTERN_HEADS = ("sk-", "gsk_", "AIza", "xai-", "hf_", "ghp_", "gho_", "AKIA")
 _OPEN_WORD = re.compile(r"[A-Za-z0-9_\-]{1,200}$")
 
 _known: set[str] = set()
-_exact: re.Pattern[str] | None = None
+# Longest first, so that no spelling is cut out of a longer one.
+_exact: tuple[str, ...] = ()
+_echoes: dict[str, re.Pattern[str]] = {}
 
 
 class Secret:
@@ -103,8 +105,13 @@ def find_key(variables: Iterable[str]) -> Secret | None:
 
 def redact(text: str) -> str:
     """Take every known secret, in any spelling, and whatever looks like a key out of a text."""
-    if _exact is not None:
-        text = _exact.sub(MASK, text)
+    # A plain search is a hundred times faster than one pattern of all spellings.
+    for value in _exact:
+        if value in text:
+            text = text.replace(value, MASK)
+    for echo, pattern in _echoes.items():
+        if echo in text:
+            text = pattern.sub(MASK, text)
     return _KEY_PATTERN.sub(MASK, text)
 
 
@@ -137,7 +144,7 @@ def _open_tail(text: str) -> int:
         tail = text[-size:]
         if any(secret.startswith(tail) for secret in _known):
             return size
-    word = _OPEN_WORD.search(text)
+    word = _OPEN_WORD.search(text[-200:])  # from the start it would be tried at each letter
     if word and any(
         word[0].startswith(head) or head.startswith(word[0]) for head in _PATTERN_HEADS
     ):
@@ -150,18 +157,12 @@ def _remember(value: str) -> None:
     if len(value) < _SHORTEST or value in _known:
         return
     _known.update(_spellings(value))
-    exact = sorted(map(re.escape, _known), key=len, reverse=True)
+    _exact = tuple(sorted(_known, key=len, reverse=True))
     if len(value) >= 2 * _ECHO + 4:
-        exact += [
-            re.escape(value[:_ECHO]) + r"[\w\-*.…]*",
-            # Bounded: an open repetition before the tail is quadratic on a long word.
-            r"[\w\-*.…]{0,24}" + re.escape(value[-_ECHO:]),
-        ]
-    _echoes.update(exact[len(_known) :])
-    _exact = re.compile("|".join([*exact[: len(_known)], *sorted(_echoes)]))
-
-
-_echoes: set[str] = set()
+        head, tail = value[:_ECHO], value[-_ECHO:]
+        _echoes[head] = re.compile(re.escape(head) + r"[\w\-*.…]*")
+        # Bounded: an open repetition before the tail is quadratic on a long word.
+        _echoes[tail] = re.compile(r"[\w\-*.…]{0,24}" + re.escape(tail))
 
 
 def _spellings(value: str) -> set[str]:

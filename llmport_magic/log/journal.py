@@ -29,6 +29,7 @@ _LONG_TEXT = 256_000
 _CHUNK = 1 << 20
 _RING = 64 << 20
 _SLOW = 5.0
+_RECENT = 60.0
 # Space may return; every other refusal will not go away by waiting.
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
@@ -146,7 +147,7 @@ class Journal:
         if len(event.text) > _LONG_TEXT:
             with suppress(OSError):  # the text then waits in memory with its line
                 blob = self._write_blob(event.text)
-        return encode(event, seq=self._seq, mono=time.monotonic_ns(), blob=blob)
+        return encode(event, seq=self._seq, mono=_steady_time(event), blob=blob)
 
     def _write_blob(self, text: str) -> Blob:
         from llmport_magic.secrets import StreamRedactor
@@ -307,6 +308,12 @@ class Journal:
     def _notice(self) -> str | None:
         notices, self._notices = self._notices, []
         return " ".join(notices) or None
+
+
+def _steady_time(event: Event) -> int:
+    """Return when the event happened on the clock that does not jump, nanoseconds."""
+    age = time.time() - event.ts
+    return time.monotonic_ns() - (int(age * 1e9) if 0 <= age < _RECENT else 0)
 
 
 def _fallback(directory: Path) -> Folder:
