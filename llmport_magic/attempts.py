@@ -113,6 +113,7 @@ async def ask(
     from llmport_magic.llm.registry import choose_provider, connector_for
     from llmport_magic.modules.prompts import build_request
     from llmport_magic.modules.strategy import first_attempt, next_attempt
+    from llmport_magic.secrets import redact
 
     settings = request.settings
     provider, why = choose_provider(settings)
@@ -135,6 +136,8 @@ async def ask(
         number = len(history) + 1
         yield Started(provider, asked.model, why, number, plan.style)
         attempt = Attempt(asked, wire, number)
+        if wire.opening:
+            yield Text(redact(wire.opening))
         async with aclosing(attempt.stream()) as pieces:
             async for text in pieces:
                 yield Text(text)
@@ -143,7 +146,15 @@ async def ask(
         session.totals.add(response.usage, cost)
         spent = spent.plus(response, cost, time.monotonic() - begun)
         yield Checking(number)
-        verdict, source = await attempt.check()
+        try:
+            verdict, source = await attempt.check()
+        except LLMOutputError as error:
+            # A small model that rambled may do better in another style; a large one meant it.
+            history.append(attempt.no_module(plan, error))
+            plan = next_attempt(connector.capabilities, tuple(history), settings)
+            if connector.capabilities.size != "small" or plan is None:
+                raise
+            continue
         spent = replace(spent, seconds=time.monotonic() - begun)
         for notice in attempt.notices:
             yield Noted(notice)
@@ -330,6 +341,17 @@ class Attempt:
         again = await check_module(mended, name, examples, settings)
         better = len(again.findings) < len(verdict.findings) or again.proof != "failed"
         return (again, mended) if better else (verdict, source)
+
+    def no_module(self, plan: AttemptPlan, error: LLMOutputError) -> AttemptRecord:
+        """Say that this attempt brought no module at all."""
+        from llmport_magic.modules.strategy import AttemptRecord
+
+        return AttemptRecord(
+            plan=plan,
+            findings=(str(error),),
+            completion_tokens=self.response.usage["completion_tokens"],
+            seconds=time.monotonic() - self._begun,
+        )
 
     def outcome(self, plan: AttemptPlan, source: str, verdict: Verdict) -> AttemptRecord:
         """Say what the strategy needs to know about this attempt."""

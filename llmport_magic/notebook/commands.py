@@ -266,6 +266,8 @@ def _model(words: list[str], shell: Any) -> None:  # noqa: ARG001
             "`%llmport model` tells what there is; `%llmport model install [large|small]`"
         )
 
+    _say(weights.weights_for(size).describe())
+
     def show(progress: weights.Progress) -> None:
         share = f"{progress.done / progress.total:4.0%} " if progress.total else ""
         sys.stdout.write(f"\r{share}{progress.text:<100}")
