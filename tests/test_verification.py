@@ -50,7 +50,7 @@ async def test_a_module_that_passes() -> None:
     verdict = await _verify(AREA)
 
     assert (verdict.safety, verdict.proof, verdict.findings) == ("clean", "passed", ())
-    assert verdict.line() == "2 of 2 examples passed · rlimits only"
+    assert verdict.line() == f"2 of 2 examples passed · {sandbox.level()}"
     assert not verdict.environment
     assert 0 < verdict.seconds < 5
 
@@ -63,7 +63,7 @@ async def test_a_failed_example_says_got_and_expected() -> None:
     assert verdict.findings == ("line 3: area(2) gave 12.57, expected 12.566",)
     assert [e.passed for e in verdict.examples] == [False, True]
     assert verdict.examples[0].got == "12.57"
-    assert verdict.line() == "1 of 2 examples passed · rlimits only"
+    assert verdict.line() == f"1 of 2 examples passed · {sandbox.level()}"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_no_examples_is_unverified() -> None:
     verdict = await _verify(AREA, "Area of a circle.")
 
     assert (verdict.safety, verdict.proof) == ("clean", "unverified")
-    assert verdict.line() == "no examples · rlimits only"
+    assert verdict.line() == f"no examples · {sandbox.level()}"
 
 
 async def test_examples_that_need_io_are_not_run() -> None:
@@ -142,7 +142,7 @@ async def test_examples_that_need_io_are_not_run() -> None:
 
     assert verdict.proof == "passed"
     assert [e.status for e in verdict.examples] == ["not run", "not run", "passed"]
-    assert verdict.line() == "1 of 1 example passed, 2 not run · rlimits only"
+    assert verdict.line() == f"1 of 1 example passed, 2 not run · {sandbox.level()}"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ async def test_examples_that_need_io_are_not_run() -> None:
 async def test_safety_and_proof_are_two_axes(
     source: str, safety: str, prompt: str, proof: str
 ) -> None:
-    """What the code does and whether it is right are two things; refused code is not run (S0-43)."""
+    """What code does and whether it is right are two things; refused code never runs (S0-43)."""
     verdict = await _verify(source, prompt)
 
     assert verdict.safety == safety
@@ -171,16 +171,25 @@ async def test_safety_and_proof_are_two_axes(
 
 async def test_effects_at_import_wait_for_consent(tmp_path: Path) -> None:
     """Code that would act when imported is not run before the user allows it (S0-43)."""
-    mark = tmp_path / "mark"
-    source = f"open({str(mark)!r}, 'w').close()\n{AREA}"
+    source = f"open('mark', 'w').close()\n{AREA}"
 
     before = await _verify(source)
 
     assert (before.safety, before.proof) == ("ask", "unverified")
-    assert not mark.exists()
     assert before.line().startswith("2 examples not run · static only · needs your consent")
     after = await _verify(source, consent=True)
     assert (after.safety, after.proof) == ("ask", "passed")
+
+
+async def test_effect_that_the_sandbox_denies_is_no_fault(tmp_path: Path) -> None:
+    """An allowed effect at import that the sandbox stops leaves the code unverified (S0-43)."""
+    mark = tmp_path / "mark"
+
+    verdict = await _verify(f"open({str(mark)!r}, 'w').close()\n{AREA}", consent=True)
+
+    assert verdict.proof == ("unverified" if "landlock" in verdict.level else "passed")
+    assert mark.exists() == ("landlock" not in verdict.level)
+    assert not verdict.broken
 
 
 async def test_trust_always_is_consent() -> None:
@@ -189,6 +198,17 @@ async def test_trust_always_is_consent() -> None:
 
     assert (await _verify(source)).proof == "unverified"
     assert (await _verify(source, trust="always")).proof == "passed"
+
+
+async def test_what_the_sandbox_denies_is_not_held_against_the_code(tmp_path: Path) -> None:
+    """An example that the sandbox stops from reading is not run, and not failed (S0-43)."""
+    (tmp_path / "data").write_text("3")
+    source = f"def load():\n    return open({str(tmp_path / 'data')!r}).read()\n"
+
+    verdict = await _verify(source, ">>> load()\n'3'\n")
+
+    assert verdict.proof == ("unverified" if "landlock" in verdict.level else "passed")
+    assert verdict.findings == ()
 
 
 async def test_hung_example_is_named() -> None:

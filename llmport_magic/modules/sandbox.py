@@ -21,11 +21,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from llmport_magic.modules.comparison import Observation
 from llmport_magic.modules.processes import end_group, tasks_on_machine
+from llmport_magic.modules.sandbox_confine import available
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _MAX_RESULT = 4_000_000
@@ -89,7 +91,8 @@ class SandboxResult:
         hung: the example that was running when time was up or the process died.
         failure: why the module did not import.
         error: one line about anything else.
-        level: what held the child: `rlimits only`, `process only` or `static only`.
+        level: what held the child: `landlock+seccomp`, one of them, `rlimits only`,
+            `process only` or `static only`.
         seconds: how long it took.
         printed: what the import printed.
     """
@@ -112,7 +115,16 @@ def level() -> str:
         import resource  # noqa: F401
     except ImportError:
         return "process only"
-    return "rlimits only"
+    return _level_of(_offered(), limited=True)
+
+
+@cache
+def _offered() -> tuple[str, ...]:
+    return available()
+
+
+def _level_of(holds: Sequence[str], *, limited: bool) -> str:
+    return "+".join(holds) or ("rlimits only" if limited else "process only")
 
 
 async def run(job: SandboxJob) -> SandboxResult:
@@ -126,6 +138,13 @@ async def run(job: SandboxJob) -> SandboxResult:
     except asyncio.CancelledError:
         child.stop()
         raise
+
+
+def listed_folders(job: SandboxJob) -> list[str]:
+    """Give the user's folders that the child may read, but never one that holds the home."""
+    home = Path.home()
+    folders = {Path.cwd(), *([job.module_dir.absolute()] if job.module_dir else [])}
+    return [str(folder) for folder in folders if folder == home or folder not in home.parents]
 
 
 def import_path(job: SandboxJob) -> list[str]:
@@ -161,9 +180,8 @@ class _Child:
             self._start(folder)
             return self._watch()
         except OSError as error:
-            return self._result(
-                _Seen(), "unavailable", f"the check could not start: {error.strerror}"
-            )
+            told = f"the check could not start: {error.strerror}"
+            return SandboxResult(status="unavailable", error=told)
         finally:
             if self._process is not None:
                 end_group(self._process, self._nonce)
@@ -219,6 +237,7 @@ class _Child:
             "source": job.source,
             "examples": list(job.examples),
             "path": import_path(job),
+            "listed": listed_folders(job),
             "fixed": dict(job.fixed_names),
             "limits": limits,
         }
@@ -285,7 +304,7 @@ class _Child:
             hung=seen.running,
             failure=seen.failure,
             error=error,
-            level=level() if seen.limited else "process only",
+            level=seen.level,
             seconds=time.monotonic() - self._begun,
             printed=seen.printed,
         )
@@ -299,7 +318,7 @@ class _Seen:
         self.running: int | None = None
         self.failure: ImportFailure | None = None
         self.printed = ""
-        self.limited = False
+        self.level = "process only"
         self.ended = False
         self._stage = "begin"
 
@@ -315,7 +334,9 @@ class _Seen:
 
     def _accept(self, kind: str, message: dict[str, Any]) -> str:
         if self._stage == kind == "begin":
-            self.limited = bool(message["limits"])
+            self.level = _level_of(
+                list(map(str, message["holds"])), limited=bool(message["limits"])
+            )
             self._stage = "import"
         elif self._stage == kind == "import":
             self.printed = str(message["printed"])

@@ -35,6 +35,8 @@ _NETWORK_ERRORS = frozenset(
     {"URLError", "gaierror", "ConnectionError", "ConnectError", "NewConnectionError",
      "ClientConnectorError", "ConnectTimeout"}
 )  # fmt: skip
+_OUTSIDE = frozenset({"files", "deletes files", "network", "processes", "threads"})
+_NOT_ALLOWED = "the sandbox does not allow what it does"
 _NO_NETWORK = "it needs the network"
 
 
@@ -231,6 +233,9 @@ def _not_imported(candidate: _Candidate, before: Verdict, failure: ImportFailure
         return replace(
             before, findings=(missing.message,), missing=(missing,), environment=True, broken=True
         )
+    if failure.error == "PermissionError" and _OUTSIDE & set(before.labels):
+        text = f"{where}not run to its end: {_NOT_ALLOWED} when imported"
+        return replace(before, findings=(text, *before.findings), environment=True)
     if failure.error == "SystemExit":
         text = f"{where}it ends Python when imported"
     if failure.error == "MemoryError" and not failure.own:
@@ -312,8 +317,11 @@ def _compared(
     lacking = _missing(candidate, seen.error, seen.missing, 0)
     if lacking is not None:
         return replace(outcome, status="not run", reason=lacking.message), lacking
-    if _NETWORK_ERRORS & set(seen.bases) and "network" in assess(candidate.source).labels:
+    labels = set(assess(candidate.source).labels)
+    if _NETWORK_ERRORS & set(seen.bases) and "network" in labels:
         return replace(outcome, status="not run", reason=_NO_NETWORK), None
+    if "PermissionError" in seen.bases and _OUTSIDE & labels:
+        return replace(outcome, status="not run", reason=_NOT_ALLOWED), None
     return outcome, None
 
 
