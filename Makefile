@@ -52,7 +52,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 node_modules/.package-lock.json: package.json package-lock.json .npmrc
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null \
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' 2>/dev/null \
 		|| { echo "Node 20 or newer is needed: put node and npm on the PATH"; exit 1; }
 	npm ci --no-audit --no-fund
 	@touch $@

@@ -34,7 +34,9 @@ def _text(document: str) -> str:
 
 def _paths(document: str) -> set[str]:
     text = _text(document)
-    written = {ROOT / name for name in _CODE.findall(text) if _PATH.fullmatch(name) and "/" in name}
+    # What lies beside a user's notebook is not here.
+    names = [name for name in _CODE.findall(text) if not name.startswith(".llmport")]
+    written = {ROOT / name for name in names if _PATH.fullmatch(name) and "/" in name}
     links = {name for name in _LINK.findall(text) if "://" not in name}
     return {str(path) for path in written} | {
         str(((ROOT / document).parent / name).resolve()) for name in links
