@@ -12,12 +12,20 @@ from llmport_magic.errors import ModuleNameError
 from llmport_magic.modules.names import check_module_name
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give an empty module folder."""
+    path = tmp_path / "modules"
+    path.mkdir()
+    return path
+
+
 @pytest.mark.parametrize(
     "name", ["circle", "_x", "naïve", "größe", "circle2", "my_module", "Circle", "名前", "match"]
 )
-def test_good_name_is_kept(name: str, tmp_path: Path) -> None:
+def test_good_name_is_kept(name: str, folder: Path) -> None:
     """An identifier that means nothing else is a module's name (S0-30)."""
-    assert check_module_name(name, directory=tmp_path) == name
+    assert check_module_name(name, directory=folder) == name
 
 
 @pytest.mark.parametrize(
@@ -31,55 +39,55 @@ def test_good_name_is_kept(name: str, tmp_path: Path) -> None:
         "cv2", "PIL", "yaml", "sklearn",
     ],
 )  # fmt: skip
-def test_bad_name_is_refused(name: str, tmp_path: Path) -> None:
+def test_bad_name_is_refused(name: str, folder: Path) -> None:
     """A name that is none, or that means something else, is refused; nothing is written (S0-30)."""
     with pytest.raises(ModuleNameError) as caught:
-        check_module_name(name, directory=tmp_path)
+        check_module_name(name, directory=folder)
 
     assert "\n" not in str(caught.value)
     assert "\0" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("name", "offered"),
     [("a b", "a_b"), ("a.b", "a_b"), ("../circle", "circle"), ("1x", "m_1x"), ("json", "my_json")],
 )
-def test_refusal_offers_a_name_that_works(name: str, offered: str, tmp_path: Path) -> None:
+def test_refusal_offers_a_name_that_works(name: str, offered: str, folder: Path) -> None:
     """The error offers a near name, and that name is accepted (S0-30)."""
     with pytest.raises(ModuleNameError, match=f"try `{offered}`"):
-        check_module_name(name, directory=tmp_path)
+        check_module_name(name, directory=folder)
 
-    assert check_module_name(offered, directory=tmp_path) == offered
+    assert check_module_name(offered, directory=folder) == offered
 
 
-def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:
+def test_composed_and_decomposed_names_are_one(folder: Path) -> None:
     """A name is given as Python's import sees it, in its composed form (S0-30)."""
-    assert check_module_name("nai\u0308ve", directory=tmp_path) == "na\u00efve"
+    assert check_module_name("nai\u0308ve", directory=folder) == "na\u00efve"
 
 
-def test_file_that_differs_by_case_is_a_clash(tmp_path: Path) -> None:
+def test_file_that_differs_by_case_is_a_clash(folder: Path) -> None:
     """`Circle.py` stops `circle`: a folder may move to a disk that ignores case (S0-30)."""
-    (tmp_path / "Circle.py").write_text("")
+    (folder / "Circle.py").write_text("")
 
     with pytest.raises(ModuleNameError, match="case"):
-        check_module_name("circle", directory=tmp_path)
-    assert check_module_name("Circle", directory=tmp_path) == "Circle"
+        check_module_name("circle", directory=folder)
+    assert check_module_name("Circle", directory=folder) == "Circle"
 
 
 def test_own_module_stays_allowed_once_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A module of this folder that is already imported keeps its name (S0-30)."""
     module = types.ModuleType("circle")
-    module.__file__ = str(tmp_path / "circle.py")
+    module.__file__ = str(folder / "circle.py")
     monkeypatch.setitem(sys.modules, "circle", module)
 
-    assert check_module_name("circle", directory=tmp_path) == "circle"
+    assert check_module_name("circle", directory=folder) == "circle"
 
 
 def test_foreign_module_that_is_imported_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A module that somebody imported from elsewhere is not clobbered (S0-30)."""
     module = types.ModuleType("circle")
@@ -87,25 +95,25 @@ def test_foreign_module_that_is_imported_is_refused(
     monkeypatch.setitem(sys.modules, "circle", module)
 
     with pytest.raises(ModuleNameError, match="already imported"):
-        check_module_name("circle", directory=tmp_path)
+        check_module_name("circle", directory=folder)
 
 
 def test_module_elsewhere_on_the_path_is_not_hidden(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A module in another folder of the import path keeps its name to itself (S0-30)."""
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "circle_of_mine.py").write_text("")
-    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    (folder / "lib").mkdir()
+    (folder / "lib" / "circle_of_mine.py").write_text("")
+    monkeypatch.syspath_prepend(str(folder / "lib"))
 
     with pytest.raises(ModuleNameError, match="another folder"):
-        check_module_name("circle_of_mine", directory=tmp_path)
+        check_module_name("circle_of_mine", directory=folder)
 
 
-def test_package_folder_is_not_hidden(tmp_path: Path) -> None:
+def test_package_folder_is_not_hidden(folder: Path) -> None:
     """A package of that name in the module folder would win the import: refused (S0-30)."""
-    (tmp_path / "circle").mkdir()
-    (tmp_path / "circle" / "__init__.py").write_text("")
+    (folder / "circle").mkdir()
+    (folder / "circle" / "__init__.py").write_text("")
 
     with pytest.raises(ModuleNameError, match="package"):
-        check_module_name("circle", directory=tmp_path)
+        check_module_name("circle", directory=folder)

@@ -7,7 +7,9 @@ standard library, nor this environment, nor the table knows therefore gets no in
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
+import os
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
@@ -16,6 +18,7 @@ from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _TABLE = Path(__file__).with_name("packages.toml")
 
 
@@ -63,8 +66,18 @@ def _installed_distributions() -> dict[str, str]:
 
 
 def installed_names() -> frozenset[str]:
-    """Give the case-folded top-level names of everything that is installed."""
-    return frozenset(name.casefold() for name in _installed_distributions())
+    """Give the case-folded top-level names that lie in the folders of installed packages."""
+    return _names_in(tuple(entry for entry in sys.path if entry.endswith(_PACKAGE_FOLDERS)))
+
+
+@cache
+def _names_in(folders: tuple[str, ...]) -> frozenset[str]:
+    found: set[str] = set()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            # By hand: the metadata of every distribution takes seconds in a large environment.
+            found.update(entry.partition(".")[0].casefold() for entry in os.listdir(folder))  # noqa: PTH208
+    return frozenset(found)
 
 
 def is_stdlib(import_name: str) -> bool:
@@ -112,6 +125,8 @@ def missing_imports(
         search_path: further folders to look in, such as the module folder.
         own_names: modules that exist without a file on the path.
     """
+    # What was installed a moment ago counts.
+    importlib.invalidate_caches()
     found: dict[str, MissingImport] = {}
     for name, line, deferred in _imports(ast.parse(source)):
         top = name.partition(".")[0]
