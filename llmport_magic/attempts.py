@@ -27,6 +27,7 @@ from llmport_magic.progress import (
     Started,
     Text,
 )
+from llmport_magic.secrets import redact
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings
 
@@ -111,9 +112,7 @@ async def ask(
         VerificationError: no answer passed; the last one is kept as a draft.
     """
     from llmport_magic.llm.registry import choose_provider, connector_for
-    from llmport_magic.modules.prompts import build_request
     from llmport_magic.modules.strategy import first_attempt, next_attempt
-    from llmport_magic.secrets import redact
 
     settings = request.settings
     provider, why = choose_provider(settings)
@@ -124,15 +123,7 @@ async def ask(
     verdicts: list[Verdict] = []
     plan: AttemptPlan | None = first_attempt(connector.capabilities, settings)
     while plan is not None:
-        wire = build_request(
-            name=request.name or "",
-            prompt=request.prompt,
-            capabilities=connector.capabilities,
-            plan=plan,
-            current=parent.source if parent else None,
-            context=request.context,
-            templates=settings.templates,
-        )
+        wire = _wire(asked, plan, parent)
         number = len(history) + 1
         yield Started(provider, asked.model, why, number, plan.style)
         attempt = Attempt(asked, wire, number)
@@ -168,6 +159,21 @@ async def ask(
         verdicts.append(verdict)
         plan = next_attempt(connector.capabilities, tuple(history), settings)
     raise _given_up(request, session, history, verdicts)
+
+
+def _wire(asked: AskedFor, plan: AttemptPlan, parent: Version | None) -> Request:
+    from llmport_magic.modules.prompts import build_request
+
+    request = asked.request
+    return build_request(
+        name=request.name or "",
+        prompt=request.prompt,
+        capabilities=asked.connector.capabilities,
+        plan=plan,
+        current=parent.source if parent else None,
+        context=request.context,
+        templates=request.settings.templates,
+    )
 
 
 def _refused(

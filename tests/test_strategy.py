@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 import pytest
+from scripted import GOOD, PROMPT, fenced, scripted
 
+from llmport_magic import llmport
+from llmport_magic.errors import LLMOutputError
+from llmport_magic.llm.capabilities import LLMCapabilities
+from llmport_magic.llm.registry import PROVIDER_CONFIG
 from llmport_magic.modules.strategy import (
     AttemptPlan,
     AttemptRecord,
@@ -187,3 +193,29 @@ def test_names_that_the_module_binds_are_not_imported():
     source = "def f(count, date):\n    string = count\n    return math.sqrt(string), date\n"
 
     assert add_missing_imports(source, (UNDEFINED.format("math"),)) == f"import math\n{source}"
+
+
+def free_name():
+    """Give a module name that no other test has registered."""
+    return f"made_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.mark.parametrize("rambling", ["I cannot say.", "", "# nothing but a comment"])
+def test_a_small_model_that_gave_no_code_is_asked_again(tmp_path, monkeypatch, rambling):
+    """A small model's answer without code counts as a try, and the next may pass (S0-26)."""
+    small = LLMCapabilities(size="small", completion_style=False)
+    with scripted(rambling, fenced(GOOD)) as script:
+        monkeypatch.setattr(PROVIDER_CONFIG["scripted"]["connector"], "capabilities", small)
+        module = llmport(free_name(), PROMPT, provider="scripted", module_dir=str(tmp_path))
+
+    assert script.calls == 2
+    assert round(module.area(2), 3) == 12.566
+
+
+def test_a_large_model_that_gave_no_code_is_not_asked_again(tmp_path):
+    """A large model that declines is believed: one request, and an error (S0-25)."""
+    with scripted("I cannot say.", fenced(GOOD)) as script, pytest.raises(LLMOutputError):
+        llmport(free_name(), PROMPT, provider="scripted", module_dir=str(tmp_path))
+
+    assert script.calls == 1
+    assert not list(tmp_path.glob("*.py"))
