@@ -53,9 +53,13 @@ export class Answer {
       notes.push(this._trans.__('The rest of the answer is in the log, not here.'));
     }
     this._showNotes(notes);
-    say(this._verdict, run?.verdict?.text ?? '');
-    this._verdict.dataset.ok = String(run?.verdict?.ok ?? '');
-    say(this._summary, run?.summary ?? '');
+    const verdict = run?.verdict?.text ?? '';
+    const summary = run?.summary ?? '';
+    say(this._verdict, summary.includes(verdict) ? '' : verdict);
+    say(this._summary, summary);
+    for (const node of [this._verdict, this._summary]) {
+      node.dataset.ok = String(run?.verdict?.ok ?? '');
+    }
   }
 
   readonly node: HTMLElement;

@@ -197,18 +197,29 @@ function advance(state: IState, progress: Progress): IState {
     case 'verdict':
       return change(state, {
         phase: going('checking'),
+        notes: lasting(run.notes),
         verdict: { text: progress.text, ok: progress.ok }
       });
     case 'done': {
       const { summary, tokens, seconds } = progress;
-      const ended = change(state, { phase: 'done', summary, tokens, seconds });
+      const notes = lasting(run.notes);
+      const ended = change(state, { phase: 'done', summary, tokens, seconds, notes });
       return { ...ended, tokens: state.tokens + tokens };
     }
     case 'failed':
-      return change(state, { phase: 'failed', error: progress.message });
+      return change(state, {
+        phase: 'failed',
+        error: progress.message,
+        notes: lasting(run.notes)
+      });
     case 'cancelled':
-      return change(state, { phase: 'cancelled' });
+      return change(state, { phase: 'cancelled', notes: lasting(run.notes) });
   }
+}
+
+/** A note that ends with an ellipsis tells what is going on: it goes when that is over. */
+function lasting(notes: readonly string[]): string[] {
+  return notes.filter(note => !note.endsWith('…'));
 }
 
 function grown(run: IRun, text: string): Pick<IRun, 'text' | 'truncated'> {

@@ -238,6 +238,19 @@ describe('Panel', () => {
     expect(button('Send').disabled).toBe(true);
   });
 
+  it('does not say the verdict twice', async () => {
+    model.dispatch(
+      { type: 'sent', id: 'g1' },
+      say('verdict', { text: '2 of 2 passed' })
+    );
+    await drawn();
+    expect(find('.llmport-verdict').hidden).toBe(false);
+    model.dispatch(say('done', { summary: 'circle v1 · 2 of 2 passed' }));
+    await drawn();
+    expect(find('.llmport-verdict').hidden).toBe(true);
+    expect(find('.llmport-summary').dataset.ok).toBe('true');
+  });
+
   it('adds up the tokens of the session', async () => {
     model.dispatch({ type: 'sent', id: 'g1' }, say('done'));
     await drawn();

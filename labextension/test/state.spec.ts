@@ -104,6 +104,18 @@ describe('reduce()', () => {
     expect(state.run?.truncated).toBe(true);
   });
 
+  it('drops a note about what was going on once that is over', () => {
+    const state = after(
+      SENT,
+      progress('note', { text: 'df has changed since v2' }),
+      progress('note', { text: 'checking …' })
+    );
+    expect(state.run?.notes.length).toBe(2);
+    expect(reduce(state, progress('verdict')).run?.notes).toEqual([
+      'df has changed since v2'
+    ]);
+  });
+
   it('says that a request is queued until the kernel takes it', () => {
     const state = after(SENT, { type: 'queued', id: 'g1' });
     expect(state.run?.phase).toBe('queued');

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Loopback, Request, Script, raw, streamed
+from loopback import USAGE, Loopback, Request, Script, raw, streamed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXTENSION = REPOSITORY / "llmport_magic" / "labextension"
@@ -196,6 +196,7 @@ class Model(Loopback):
         super().__init__()
         self.answer = ""
         self.pause = 0.005
+        self.usage = USAGE
         self.always(self._script)
 
     @property
@@ -207,7 +208,8 @@ class Model(Loopback):
         if request.method == "GET":
             return raw(json.dumps({"object": "list", "data": [{"id": "loopback-1"}]}))
         pieces = [self.answer[i : i + 8] for i in range(0, len(self.answer), 8)]
-        return streamed(*(step for piece in pieces for step in (self.pause, piece)))
+        steps = (step for piece in pieces for step in (self.pause, piece))
+        return streamed(*steps, usage=self.usage)
 
 
 @pytest.fixture
