@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,15 @@ class Lab:
         reset = "&reset" if interface.startswith("lab") else ""
         return f"{self.url}/{interface}/{path}?token={TOKEN}{reset}"
 
-    def set_theme(self, theme: str) -> None:
-        """Choose the theme of pages that are loaded from now on."""
-        folder = self.config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    @contextmanager
+    def setting(self, package: str, plugin: str, **values: object) -> Iterator[None]:
+        """Set what a user can set in JupyterLab, for the pages that are loaded meanwhile."""
+        folder = self.config / "lab" / "user-settings" / "@jupyterlab" / package
         folder.mkdir(parents=True, exist_ok=True)
-        settings = folder / "themes.jupyterlab-settings"
-        settings.write_text(json.dumps({"theme": theme}), encoding="utf-8")
+        settings = folder / f"{plugin}.jupyterlab-settings"
+        settings.write_text(json.dumps(values), encoding="utf-8")
+        yield
+        settings.unlink()
 
 
 def _free_port() -> int:

@@ -242,6 +242,40 @@ def test_the_extension_is_loaded_with_one_click(page: Any, lab: Lab) -> None:
     assert desk.errors == []
 
 
+def test_the_panel_answers_where_subshells_are_switched_off(desk: Desk, model: Model) -> None:
+    """The panel takes a subshell of its own if comms have none by the user's settings (S0-42)."""
+    model.answer = fenced(GOOD)
+    with desk.lab.setting("apputils-extension", "kernels-settings", commsOverSubshells="disabled"):
+        begin(desk)
+        desk.run(1)
+        desk.ask()
+        desk.summary.get_by_text("run the cell to register it").wait_for(timeout=10_000)
+    assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
+
+
+def test_an_update_replaces_the_cell_and_can_be_undone(desk: Desk, model: Model) -> None:
+    """An update from the panel replaces the linked cell; one undo takes it back (S0-42)."""
+    model.answer = fenced(GOOD)
+    begin(desk)
+    desk.ask()
+    desk.summary.get_by_text("circle v1").wait_for(timeout=15_000)
+    desk.run(1)
+    desk.wait_until_run(1)
+    model.answer = fenced(GOOD.replace("Circles", "Round things"))
+    desk.panel.get_by_label("Update").check()
+    desk.ask("Call them round things.\n\n>>> round(area(1), 3)\n3.142")
+    desk.summary.get_by_text("circle v2").wait_for(timeout=15_000)
+    assert "Round things" in desk.source(1)
+    assert desk.cell(1).locator(".jp-OutputArea-child").count() == 0
+    assert desk.page.get_by_text("%%llmport_module").count() == 1
+    desk.run(1)
+    desk.wait_until_run(1)
+    desk.cell(1).locator(".jp-OutputArea-output").get_by_text("circle v2").wait_for()
+    desk.cell(1).locator(".jp-InputArea-prompt").click()
+    desk.page.keyboard.press("z")
+    desk.cell(1).get_by_text("Circles").wait_for()
+
+
 def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -> None:
     """The magic's cell stands below its prompt; asking again replaces it, once (S0-04)."""
     setup = (
