@@ -270,7 +270,9 @@ class Attempt:
             options=dict(self._wire.options),
         )
         parts: list[str] = []
-        redactor, written, written_at = StreamRedactor(), 0, time.monotonic()
+        # Each part holds only what is new: whole answers again and again would fill the disk.
+        new: list[str] = []
+        redactor, size, written_at = StreamRedactor(), 0, time.monotonic()
         stream = self._asked.connector.stream(self._wire.messages, **self._wire.options)
         try:
             async for text in stream:
@@ -278,11 +280,12 @@ class Attempt:
                 shown = redactor.feed(text)
                 if shown:
                     yield shown
-                size = sum(map(len, parts)) if len(parts) % 64 == 0 else 0
+                    new.append(shown)
+                    size += len(shown)
                 late = time.monotonic() - written_at > _PART_SECONDS
-                if late or size - written > _PART_CHARACTERS:
-                    written_at, written = time.monotonic(), max(size, written)
-                    await self._log(Kind.PART, "".join(parts), commit=False)
+                if new and (late or size > _PART_CHARACTERS):
+                    await self._log(Kind.PART, "".join(new), commit=False)
+                    new, size, written_at = [], 0, time.monotonic()
             rest = redactor.flush()
             if rest:
                 yield rest

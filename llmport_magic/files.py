@@ -186,16 +186,11 @@ class Folder:
             where, at = self._at(place, name)
             temporary = self._write_temporary(place, data, mode, None, None)
             source, _ = self._at(place, temporary)
-            both: dict[str, Any] = (
-                {}
-                if place is None
-                else {
-                    "src_dir_fd": place,
-                    "dst_dir_fd": place,
-                }
-            )
+            both: dict[str, Any] = {}
+            if place is not None:
+                both = {"src_dir_fd": place, "dst_dir_fd": place, "follow_symlinks": False}
             try:
-                os.link(source, where, follow_symlinks=False, **both)
+                os.link(source, where, **both)
             except FileExistsError:
                 return False
             except OSError as error:

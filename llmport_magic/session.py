@@ -74,7 +74,7 @@ class Session:
             from llmport_magic.log.sink import Sink
             from llmport_magic.modules.store import ModuleStore
 
-            self._places[directory] = _Place(ModuleStore(directory), Sink(directory))
+            self._places[directory] = _Place(ModuleStore(settings.module_dir), Sink(directory))
         return self._places[directory]
 
     def store(self, settings: Settings) -> ModuleStore:

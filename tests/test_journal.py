@@ -301,7 +301,7 @@ def test_an_answer_without_an_end_is_found(tmp_path: Path) -> None:
     for attempt, kinds in enumerate([(Kind.PROMPT, Kind.PART, Kind.RESPONSE), (Kind.PROMPT,)]):
         for kind in kinds:
             journal.append_sync(event(f"{kind}", kind, attempt=attempt))
-    for text in ("def", "def f"):
+    for text in ("def", " f"):
         journal.append_sync(event(text, Kind.PART, attempt=1), commit=False)
 
     read, _ = read_session(journal.path)

@@ -196,7 +196,7 @@ def test_a_full_page_stays_as_it_is(tmp_path: Path, journal: Journal, pages: Pag
 def test_an_unfinished_answer_is_marked(tmp_path: Path, journal: Journal, pages: Pages) -> None:
     """What had arrived when a kernel was killed is shown as interrupted (S0-31, S0-33)."""
     journal.append_sync(event("p", run="killed"))
-    for text in ("def", "def f"):
+    for text in ("def", " f"):
         journal.append_sync(event(text, Kind.PART, run="killed"), commit=False)
     journal.append_sync(event("q", run="done"))
     journal.append_sync(event("par", Kind.PART, run="done"), commit=False)

@@ -14,6 +14,7 @@ import secrets as random
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,33 @@ def new_session() -> str:
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
 
 
+class _Lines(deque[bytes]):
+    """Lines that are not on disk yet, up to what memory they may take."""
+
+    def __init__(self, lines: Iterable[bytes] = ()) -> None:
+        super().__init__(lines)
+        self._size = sum(map(len, self))
+
+    def append(self, line: bytes) -> None:
+        """Add a line at the end."""
+        self._size += len(line)
+        super().append(line)
+
+    def popleft(self) -> bytes:
+        """Take the oldest line."""
+        line = super().popleft()
+        self._size -= len(line)
+        return line
+
+    def bound(self) -> bool:
+        """Let the oldest lines go where there are too many; tells whether any went."""
+        gone = False
+        while len(self) > 1 and self._size > _RING:
+            self.popleft()
+            gone = True
+        return gone
+
+
 class Journal:
     """The log of one process in one module folder.
 
@@ -57,8 +85,8 @@ class Journal:
         self._lock = threading.RLock()
         self._descriptor: int | None = None
         self._seq = 0
-        self._waiting: deque[bytes] = deque()
-        self._unsynced: deque[bytes] = deque()
+        self._waiting = _Lines()
+        self._unsynced = _Lines()
         self._notices: list[str] = []
         self._told: set[str] = set()
         self._worker: ThreadPoolExecutor | None = None
@@ -182,8 +210,9 @@ class Journal:
                 f"the log cannot be written now ({error.strerror}); what happens is kept in memory "
                 "and written when it can be."
             )
-        self._bound(waiting)
-        self._bound(unsynced)
+        if waiting.bound():
+            self.tell("the log has waited too long for space: its oldest entries are lost.")
+        unsynced.bound()
 
     def _write(self, descriptor: int, line: bytes) -> None:
         size = os.fstat(descriptor).st_size
@@ -196,12 +225,6 @@ class Journal:
             except OSError:
                 self._let_go()  # opening it again cuts the half line off
             raise
-
-    def _bound(self, lines: deque[bytes]) -> None:
-        while len(lines) > 1 and sum(map(len, lines)) > _RING:
-            lines.popleft()
-            if lines is self._waiting:
-                self.tell("the log has waited too long for space: its oldest entries are lost.")
 
     # -- the disk --------------------------------------------------------------------------
 
@@ -244,8 +267,8 @@ class Journal:
             self._descriptor, self._lock = None, threading.RLock()
         else:
             self._let_go()
-        self._waiting = deque([*self._unsynced, *self._waiting])
-        self._unsynced = deque()
+        self._waiting = _Lines([*self._unsynced, *self._waiting])
+        self._unsynced = _Lines()
         self.tell(f"`{old.parent}` cannot hold the log ({why}); it goes on in `{self.path}`.")
 
     def _make_folder(self) -> None:

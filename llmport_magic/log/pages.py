@@ -10,12 +10,14 @@ background, and never read for what it says, only to see whether it is still wha
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -186,8 +188,8 @@ class Pages:
                     event = replace(event, text=text)
                 cells += event_cells(event, place.session, where=where)
                 if place.head.kind == "PROMPT" and not place.answered:
-                    part = self._timeline.event(place.part)[0] if place.part else None
-                    cells.append(partial_cell(event, part, place.session))
+                    arrived = "".join(self._timeline.event(part)[0].text for part in place.parts)
+                    cells.append(partial_cell(event, arrived, place.session))
             except (OSError, StoreError, LineProblem) as error:
                 self._journal.tell(f"the log skips what it cannot read: {error}.")
         return cells
@@ -243,10 +245,7 @@ def _split(places: list[Place]) -> Iterator[list[Place]]:
 
 
 def _fingerprint(places: list[Place]) -> str:
-    state = [
-        (place.head.id, place.answered, place.part.head.id if place.part else "")
-        for place in places
-    ]
+    state = [(place.head.id, place.answered, len(place.parts)) for place in places]
     return hashlib.sha256(json.dumps([VERSION, state]).encode()).hexdigest()
 
 
@@ -274,8 +273,19 @@ def _validate(data: bytes) -> None:
     """Check a page that will not change any more.
 
     Raises:
-        ValidationError: it is not a valid notebook.
+        JsonSchemaException: it is not a valid notebook.
     """
-    import nbformat
+    _notebook_schema()(json.loads(data))
 
-    nbformat.validate(json.loads(data))
+
+@cache
+def _notebook_schema() -> Callable[[Any], Any]:
+    # `nbformat.validate` would do, but importing nbformat takes over a second of the kernel's time.
+    import fastjsonschema
+
+    spec = importlib.util.find_spec("nbformat")
+    assert spec is not None
+    assert spec.origin is not None
+    schema = Path(spec.origin).parent / "v4" / "nbformat.v4.5.schema.json"
+    check: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
+    return check

@@ -103,21 +103,29 @@ def scan(folder: Folder, name: str, *, offset: int = 0, number: int = 0) -> Iter
         stream.seek(offset)
         while line := stream.readline(_LONGEST_LINE):
             number += 1
-            for start, found in _in_line(line):
-                yield replace(found, number=number, offset=offset + start)
+            try:
+                yield Found(number=number, offset=offset, line=line, head=decode_head(line))
+            except LineProblem:
+                for start, found in _in_line(line):
+                    yield replace(found, number=number, offset=offset + start)
             offset += len(line)
 
 
 def unfinished(events: Iterable[Event]) -> list[Event]:
     """Return what had arrived of answers whose end was never recorded: the kernel was killed.
 
-    Each is the last PART of its attempt, or the attempt's PROMPT where nothing had arrived.
+    Each is the last PART of its attempt with the text of all of them, or the attempt's PROMPT
+    where nothing had arrived.
     """
     last: dict[tuple[str, object], Event] = {}
     for event in events:
         attempt = (event.run, event.data.get("attempt"))
-        if event.kind in {Kind.PROMPT, Kind.PART}:
+        if event.kind is Kind.PROMPT:
             last[attempt] = event
+        elif event.kind is Kind.PART:
+            before = last.get(attempt)
+            begun = before.text if before is not None and before.kind is Kind.PART else ""
+            last[attempt] = replace(event, text=begun + event.text)
         elif event.kind is Kind.RESPONSE:
             last.pop(attempt, None)
     return list(last.values())

@@ -107,9 +107,9 @@ def event_cells(event: Event, session: str, *, where: str = "") -> list[dict[str
     return [_cell("markdown", event, session, "\n".join(lines), where)]
 
 
-def partial_cell(prompt: Event, part: Event | None, session: str) -> dict[str, Any]:
+def partial_cell(prompt: Event, arrived: str, session: str) -> dict[str, Any]:
     """Return the cell of an answer whose end was never recorded."""
-    text = cut(_shown(part.text)) if part else ""
+    text = cut(_shown(arrived))
     source = f"[interrupted, or still arriving: no end of this answer is recorded]\n{text}".rstrip(
         "\n"
     )

@@ -24,7 +24,7 @@ class Place:
         folder: the journal folder.
         offset: where the line begins in the session's file.
         length: the line's length in bytes.
-        part: for a prompt without an answer, what had arrived last.
+        parts: for a prompt without an answer, what had arrived.
         answered: for a prompt, whether its answer was recorded.
     """
 
@@ -34,7 +34,7 @@ class Place:
     folder: Folder
     offset: int
     length: int
-    part: Place | None = None
+    parts: list[Place] = field(default_factory=list)
     answered: bool = False
 
     @property
@@ -127,12 +127,13 @@ class Timeline:
         prompt = state.prompts.get(head.run)
         if head.kind == Kind.PART:
             if prompt is not None:
-                prompt.part = place
+                prompt.parts.append(place)
             return
         if head.kind == Kind.PROMPT:
             state.prompts[head.run] = place
         elif head.kind == Kind.RESPONSE and prompt is not None:
-            prompt.answered, prompt.part = True, None
+            prompt.answered = True
+            prompt.parts.clear()
         self.places.append(place)
 
     def _report(self, problem: str) -> None:
