@@ -99,7 +99,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         """Ask, and get the answer as it arrives; one piece where a connector cannot stream."""
         given = as_messages(messages)
 
-        async def one_piece() -> AsyncGenerator[Chunk, None]:
+        async def one_piece() -> AsyncGenerator[Chunk | list[Chunk], None]:
             response = await self.complete(given, **options)
             estimated = response.metadata.get("usage_estimated", False)
             yield Chunk(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping, MutableMapping
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ _MOST_BAD_EVENTS = 10
 _TRAILER_SECONDS = 5.0
 _HEAD_BYTES = 2_048
 _NEGOTIATED_STATUS = (400, 422)
+_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,8 +105,8 @@ async def models(ask: Ask) -> tuple[str, ...]:
     return await with_retries(once, ask.policy, ask.budget, clock.left)
 
 
-async def streamed(ask: Ask) -> AsyncGenerator[Chunk, None]:
-    """Get the answer in pieces; closing the generator hangs up.
+async def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
+    """Get the answer in pieces, those together that arrive together; closing hangs up.
 
     Raises:
         LLMError: of every kind; `partial` holds what had arrived.
@@ -122,13 +122,14 @@ async def streamed(ask: Ask) -> AsyncGenerator[Chunk, None]:
         kind = incoming.headers.get("content-type", "")
         if "json" in kind and "ndjson" not in kind and "json-seq" not in kind:
             # Some servers do not stream, whatever they are asked.
-            yield _reply(ask, incoming, await incoming.read_all())[0]
+            yield [_reply(ask, incoming, await incoming.read_all())[0]]
             return
         if "html" in kind:
             raise format_failure(incoming, await incoming.read_error_body())
-        async with aclosing(_Reading(ask, incoming).chunks()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        reading = _Reading(ask, incoming)
+        while (chunks := await reading.chunks()) is not None:
+            if chunks:
+                yield chunks
     finally:
         await incoming.close()
 
@@ -161,23 +162,40 @@ class _Reading:
         self._events = 0
         self._bad = 0
         self._held = ""
+        self._ended = False
+        self._failure: LLMError | None = None
 
-    async def chunks(self) -> AsyncGenerator[Chunk, None]:
-        ended = False
-        while not ended:
-            raw, ended = await self._next()
+    async def chunks(self) -> list[Chunk] | None:
+        """Give what the next bytes hold, or `None` at the end of the answer."""
+        if self._failure is not None:
+            raise self._failure
+        if self._ended:
+            await self._incoming.drain()
+            return None
+        raw = await self._next()
+        chunks: list[Chunk] = []
+        end = self._ask.dialect.END_OF_STREAM
+        try:
             for event in self._split(raw):
-                if event.data.strip() == self._ask.dialect.END_OF_STREAM:
-                    await self._incoming.drain()
-                    return
+                if event.data == end:
+                    self._ended = True
+                    break
                 chunk = self._read(event)
                 if chunk is not None:
-                    yield chunk
-        if not self._reader.complete:
-            raise self._broken_off()
+                    chunks.append(chunk)
+        except LLMError as error:
+            # What came before the failure is given first.
+            self._failure = error
+        if raw is None and not self._ended:
+            self._ended = True
+            if not self._reader.complete and self._failure is None:
+                self._failure = self._broken_off()
+        if chunks:
+            self._incoming.clock.progress()
+        return chunks
 
-    async def _next(self) -> tuple[bytes | None, bool]:
-        """Give the next bytes, and whether the stream has ended."""
+    async def _next(self) -> bytes | None:
+        """Give the next bytes, or `None` at the end of the stream."""
         if self._reader.complete:
             # Only the token counts can still come: not worth the patience that an answer gets.
             clock = self._incoming.clock
@@ -186,12 +204,12 @@ class _Reading:
             raw = await self._incoming.read()
         except (LLMStreamError, LLMTimeoutError) as error:
             if self._reader.complete:
-                return None, True
+                return None
             error.partial = "".join(self._text)
             raise
         if raw and self._events == 0 and len(self._head) < _HEAD_BYTES:
             self._head += raw[:_HEAD_BYTES]
-        return raw, raw is None
+        return raw
 
     def _split(self, raw: bytes | None) -> list[ServerEvent]:
         try:
@@ -212,20 +230,20 @@ class _Reading:
             return None
         if escaped or self._held:
             chunk = replace(chunk, text=self._mended(chunk.text))
-        if chunk.text or chunk.reasoning:
-            self._incoming.clock.progress()
+        if chunk.text:
             self._text.append(chunk.text)
         return chunk
 
     def _object(self, data: bytes) -> tuple[Mapping[str, Any] | None, bool]:
         """Decode an event; a bad one is skipped and counted. Tells if it holds half characters."""
-        if not data.strip():
-            return None, False
         self._events += 1
         escaped = False
         try:
-            found = msgspec.json.decode(data)
+            found = _decode(data)
         except (ValueError, RecursionError):
+            if not data.strip():
+                self._events -= 1
+                return None, False
             # msgspec refuses half of a surrogate pair, which some servers send in two events.
             found, escaped = _lenient(data), True
         if isinstance(found, dict):

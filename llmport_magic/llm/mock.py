@@ -74,7 +74,7 @@ class MockConnector(BaseLLMConnector):
         """Give the next answer, in pieces."""
         given = as_messages(messages)
 
-        async def pieces() -> AsyncGenerator[Chunk, None]:
+        async def pieces() -> AsyncGenerator[Chunk | list[Chunk], None]:
             self.calls.append(RecordedCall(messages=given, options=dict(options)))
             answer = self._next(given)
             if isinstance(answer, BaseException):

@@ -160,7 +160,7 @@ class LLMProvider(BaseLLMConnector):
         call = self._call(as_messages(messages), options, stream=True)
         notes: dict[str, Any] = {}
 
-        async def source() -> AsyncGenerator[Chunk, None]:
+        async def source() -> AsyncGenerator[Chunk | list[Chunk], None]:
             from llmport_magic.llm.exchange import streamed
 
             ask = await self._ask(call)

@@ -6,7 +6,7 @@ also splits at U+2028, U+0085 and others, which are ordinary characters inside J
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -15,8 +15,7 @@ class LineTooLongError(ValueError):
     """A line of the stream is longer than the limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerEvent:
+class ServerEvent(NamedTuple):
     """One event of a stream.
 
     Attributes:
@@ -101,10 +100,15 @@ class SSEDecoder:
                 return []
             chunk, self._head = self._head.removeprefix(_BOM), None
         events: list[ServerEvent] = []
+        data = self._data
         for line in self._lines.feed(chunk):
-            if line:
+            if line[:6] == b"data: " and not data:
+                # What nearly every line of a model's stream is.
+                data.append(line[6:])
+                self._size = len(line)
+            elif line:
                 self._field(line)
-            elif self._data:
+            elif data:
                 events.append(self._dispatch())
             else:
                 self._event = ""
@@ -125,8 +129,9 @@ class SSEDecoder:
         return [self._dispatch()] if self._data else []
 
     def _dispatch(self) -> ServerEvent:
-        event = ServerEvent(b"\n".join(self._data), self._event)
-        self._data.clear()
+        data = self._data
+        event = ServerEvent(data[0] if len(data) == 1 else b"\n".join(data), self._event)
+        data.clear()
         self._size = 0
         self._event = ""
         return event

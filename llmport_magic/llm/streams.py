@@ -15,7 +15,8 @@ from llmport_magic.errors import LLMError, LLMStreamError
 from llmport_magic.llm.cost import estimate_tokens
 from llmport_magic.llm.reply import Chunk, LLMResponse
 
-Source = Callable[[], AsyncGenerator[Chunk, None]]
+# What arrives together may be given together.
+Source = Callable[[], AsyncGenerator[Chunk | list[Chunk], None]]
 _CLOSING_SECONDS = 2.0
 
 
@@ -157,9 +158,6 @@ class ResponseStream:
         self._relay = _Relay(self._source)
         return self._relay
 
-    def _add(self, chunk: Chunk) -> None:
-        self._gathering.add(chunk)
-
     def _end(self) -> None:
         if self._response is None:
             self._response = self._gathering.response()
@@ -172,23 +170,40 @@ class _Chunks:
     def __init__(self, stream: ResponseStream) -> None:
         self._stream = stream
         self._relay: _Relay | None = None
+        self._arrived: deque[Chunk] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Chunk:
+        if not self._arrived:
+            await self.wait()
+        return self.take()
+
+    def take(self) -> Chunk:
+        """Give the next chunk that is here."""
+        chunk = self._arrived.popleft()
+        self._stream._gathering.add(chunk)  # noqa: SLF001 - two halves of one thing
+        return chunk
+
+    async def wait(self) -> None:
+        """Wait until a chunk is here; raises `StopAsyncIteration` at the end."""
         if self._relay is None:
-            self._relay = self._stream._begin()  # noqa: SLF001 - two halves of one thing
+            self._relay = self._stream._begin()  # noqa: SLF001
+            self._arrived = self._relay.chunks
         try:
-            chunk = await self._relay.next()
+            more = await self._relay.wait()
         except asyncio.CancelledError:
             await self._relay.close()
             raise
-        if chunk is None:
+        if not more:
             self._stream._end()  # noqa: SLF001
             raise StopAsyncIteration
-        self._stream._add(chunk)  # noqa: SLF001
-        return chunk
+
+    @property
+    def empty(self) -> bool:
+        """Whether no chunk is here."""
+        return not self._arrived
 
     async def aclose(self) -> None:
         """Hang up, if the answer is still arriving."""
@@ -209,9 +224,12 @@ class _Texts:
         return self
 
     async def __anext__(self) -> str:
-        while not (text := (await self._chunks.__anext__()).text):
-            pass
-        return text
+        while True:
+            if self._chunks.empty:
+                await self._chunks.wait()
+            text = self._chunks.take().text
+            if text:
+                return text
 
     async def aclose(self) -> None:
         """Hang up, if the answer is still arriving."""
@@ -225,22 +243,24 @@ class _Relay:
         self._source = source
         self._loop = asyncio.get_running_loop()
         self._arrival = asyncio.Event()
-        self._chunks: deque[Chunk] = deque()
+        self._here = self._loop is bridge.loop()
+        self.chunks: deque[Chunk] = deque()
         self._error: BaseException | None = None
         self._ended = False
         self._started = False
         self._pump: Future[None] = bridge.submit(self._run())
 
-    async def next(self) -> Chunk | None:
-        """Give the next chunk, or `None` at the end."""
-        while not self._chunks:
-            if self._ended:
+    async def wait(self) -> bool:
+        """Wait until a chunk is here; false at the end."""
+        while not self.chunks:
+            self._arrival.clear()
+            if self._ended and not self.chunks:
                 if self._error is not None:
                     raise self._error
-                return None
-            self._arrival.clear()
-            await self._arrival.wait()
-        return self._chunks.popleft()
+                return False
+            if not self.chunks:
+                await self._arrival.wait()
+        return True
 
     def stop(self) -> None:
         """Hang up, from any thread, without waiting for it."""
@@ -264,8 +284,11 @@ class _Relay:
         self._started = True
         try:
             async with aclosing(self._source()) as chunks:
-                async for chunk in chunks:
-                    self._chunks.append(chunk)
+                async for arrived in chunks:
+                    if isinstance(arrived, list):
+                        self.chunks.extend(arrived)
+                    else:
+                        self.chunks.append(arrived)
                     self._tell()
         except asyncio.CancelledError:
             self._error = LLMStreamError("the answer was closed before its end")
@@ -277,7 +300,7 @@ class _Relay:
             self._tell()
 
     def _tell(self) -> None:
-        if bridge.on_bridge() and self._loop is bridge.loop():
+        if self._here:
             self._arrival.set()
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._arrival.set)

@@ -114,16 +114,20 @@ class Reader:
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | None:  # noqa: ARG002
         """Read one event; `None` where it holds nothing of the answer."""
-        usage = read_usage(data)
+        counted = data.get("usage") is not None or "x_groq" in data
+        usage = read_usage(data) if counted else None
         choice = _first_choice(data)
         if choice is None:
             return Chunk(usage=usage) if usage else None
         delta = choice.get("delta")
-        if not isinstance(delta, Mapping):
+        if not isinstance(delta, dict):
             delta = choice.get("message")
-        if not isinstance(delta, Mapping):
+        if not isinstance(delta, dict):
             delta = {"content": choice.get("text")}
-        text = _text(delta.get("content"))
+        content = delta.get("content")
+        text = content if type(content) is str else _text(content)
+        if text and not choice.get("finish_reason") and not usage:
+            return Chunk(text, _reasoning(delta), model=data.get("model"))
         reasoning = _reasoning(delta)
         raw = choice.get("finish_reason")
         finish = finish_reason(raw)
@@ -207,11 +211,11 @@ def finish_reason(raw: Any) -> str | None:
 def read_usage(data: Mapping[str, Any]) -> dict[str, int] | None:
     """Read the token counts, with cached and reasoning tokens where they are given."""
     usage = data.get("usage")
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         # https://console.groq.com/docs/api-reference: in the last event of a stream.
         groq = data.get("x_groq")
-        usage = groq.get("usage") if isinstance(groq, Mapping) else None
-        if not isinstance(usage, Mapping):
+        usage = groq.get("usage") if isinstance(groq, dict) else None
+        if not isinstance(usage, dict):
             return None
     counts = {
         name: usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -231,26 +235,27 @@ def read_usage(data: Mapping[str, Any]) -> dict[str, int] | None:
 
 def _detail(usage: Mapping[str, Any], group: str, name: str) -> Any:
     details = usage.get(group)
-    return details.get(name) if isinstance(details, Mapping) else None
+    return details.get(name) if isinstance(details, dict) else None
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     choices = data.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
     # DeepSeek and vLLM say `reasoning_content`, OpenRouter and Groq `reasoning`.
-    return _text(message.get("reasoning_content") or message.get("reasoning"))
+    given = message.get("reasoning_content") or message.get("reasoning")
+    return _text(given) if given else ""
 
 
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, Mapping))
+        parts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(part for part in parts if isinstance(part, str))
     return ""
 
