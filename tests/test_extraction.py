@@ -100,6 +100,20 @@ SHAPES = {
     "form feed": (AREA.replace("\n\n\n", "\n\f\n"), AREA.replace("\n\n\n", "\n\f\n")),
     "tabs": (AREA.replace("    ", "\t"), AREA.replace("    ", "\t")),
     "indented whole": ("".join(f"    {x}\n" for x in AREA.splitlines()), AREA),
+    "closing fence only": (f"{AREA}```\n", AREA),
+    "closing fence and prose": (f"{AREA}```\nIt works.\n", AREA),
+    "code by indent": (
+        "**circle.py**\n\n" + "".join(f"    {x}\n" for x in AREA.splitlines()) + "\nDone.\n",
+        AREA,
+    ),
+    "test left out": (
+        _fenced(AREA) + _fenced("from circle import area\n\ndef test_area():\n    area(1)\n"),
+        AREA,
+    ),
+    "test without import left out": (
+        _fenced(AREA) + _fenced("def test_area():\n    assert area(1) > 3\n"),
+        AREA,
+    ),
     "a call only": (_fenced("print('hi')\n"), "print('hi')\n"),
 }
 

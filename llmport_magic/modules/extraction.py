@@ -40,6 +40,8 @@ _BLOCK_LINE = re.compile(
 _LIST_ITEM = re.compile(r"[*\-\u2022#>|]|\d+\. ")
 _WORD = re.compile(r"[A-Za-z'\u2019]{2,}")
 _SENTENCE_WORDS = 3
+_MAX_STARTS = 12
+_BARE_FENCE = re.compile(r"^(```|~~~)\s*$", re.MULTILINE)
 _MAGIC_LINE = re.compile(r"^[%!][A-Za-z]")
 _CUT_OFF = {
     "length": "the answer was cut off at the token limit: raise `max_tokens` or ask for less",
@@ -88,6 +90,7 @@ def extract_module(text: str, *, finish_reason: str = "stop") -> str:
     candidates = [
         *([clean, textwrap.dedent(clean)] if not _all_fenced(clean) else []),
         *_tiers(blocks, reader),
+        *_half_fenced(clean),
         *_unfenced(clean, blocks, reader),
     ]
     for candidate in candidates:
@@ -99,6 +102,12 @@ def extract_module(text: str, *, finish_reason: str = "stop") -> str:
 
 def _all_fenced(text: str) -> bool:
     return text.lstrip().startswith(("```", "~~~"))
+
+
+def _half_fenced(text: str) -> list[str]:
+    """Give what stands before a fence that nothing opened."""
+    fences = list(_BARE_FENCE.finditer(text))
+    return [text[: fences[0].start()]] if len(fences) == 1 else []
 
 
 def _normalised(text: str) -> str:
@@ -179,7 +188,8 @@ def _chosen(parsed: list[tuple[str, ast.Module]], reader: _Reader) -> str:
     modules = [
         (source, names)
         for (source, tree), names in zip(parsed, defined, strict=True)
-        if names or not (_is_usage(tree, everything) or not everything)
+        if not _is_usage(tree, everything - names)
+        and (names or not (_only_shows(tree, everything) or not everything))
     ]
     if not modules:
         return max((source for source, _ in parsed), key=len)
@@ -196,14 +206,20 @@ def _defined(tree: ast.Module) -> set[str]:
     return {statement.name for statement in tree.body if isinstance(statement, kinds)}
 
 
-def _is_usage(tree: ast.Module, defined: set[str]) -> bool:
-    """Tell a block that shows the module from one that is part of it."""
+def _is_usage(tree: ast.Module, others: set[str]) -> bool:
+    """Tell a script or a test that imports what the other blocks define."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in defined:
+        if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & others:
             return True
-        if isinstance(node, ast.ImportFrom) and {a.name for a in node.names} & defined:
-            return True
-    return any(isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) for s in tree.body)
+    names = _defined(tree)
+    return bool(names and others) and all(name.lower().startswith("test") for name in names)
+
+
+def _only_shows(tree: ast.Module, defined: set[str]) -> bool:
+    """Tell a block that shows the module at work from one that is part of it."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    calls = any(isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) for s in tree.body)
+    return calls or bool(used & defined)
 
 
 # -- code among prose ----------------------------------------------------------------------------
@@ -213,7 +229,9 @@ def _unfenced(text: str, blocks: Sequence[Block], reader: _Reader) -> Iterable[s
     if blocks:
         return
     lines = text.split("\n")
-    starts = [i for i, line in enumerate(lines) if _CODE_LINE.match(line)][:12]
+    starts = [i for i, line in enumerate(lines) if _CODE_LINE.match(line)][:_MAX_STARTS]
+    if not starts:
+        yield from _indented(lines)
     for start in starts:
         end = len(lines)
         while end > start:
@@ -225,6 +243,13 @@ def _unfenced(text: str, blocks: Sequence[Block], reader: _Reader) -> Iterable[s
             if shorter is None:
                 break
             end = shorter
+
+
+def _indented(lines: Sequence[str]) -> Iterable[str]:
+    """Give the code that Markdown marks by its indent."""
+    marked = [i for i, line in enumerate(lines) if line.startswith(("    ", "\t"))]
+    if marked:
+        yield textwrap.dedent("\n".join(lines[marked[0] : marked[-1] + 1]))
 
 
 def _paragraph_start(lines: Sequence[str], start: int, end: int) -> int | None:
@@ -259,7 +284,7 @@ def _refused(text: str, blocks: Sequence[Block]) -> LLMOutputError | Verificatio
             return _broken(max(broken, key=len))
     if not blocks and not _REFUSAL.search(text[:400]) and _looks_like_code(text):
         lines = text.split("\n")
-        first = next(i for i, line in enumerate(lines) if _CODE_LINE.match(line))
+        first = next(i for i, line in enumerate(lines) if _CODE_LINE.match(line.strip()))
         return _broken("\n".join(lines[first:]))
     first_line = next(line.strip() for line in text.split("\n") if line.strip())
     if _REFUSAL.search(text[:400]):

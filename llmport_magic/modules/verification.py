@@ -320,6 +320,8 @@ def _compared(
     labels = set(assess(candidate.source).labels)
     if _NETWORK_ERRORS & set(seen.bases) and "network" in labels:
         return replace(outcome, status="not run", reason=_NO_NETWORK), None
+    if "EOFError" in seen.bases and "asks the user" in labels:
+        return replace(outcome, status="not run", reason="it asks the user"), None
     if "PermissionError" in seen.bases and _OUTSIDE & labels:
         return replace(outcome, status="not run", reason=_NOT_ALLOWED), None
     return outcome, None
