@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from llmport_magic.modules import gate
 from llmport_magic.modules.comparison import Observation, compare, same_text, same_value
 from llmport_magic.modules.examples import Example, parse_examples, unknown_names
 
@@ -229,3 +232,43 @@ def test_names_are_checked_against_the_module_once_it_is_there() -> None:
     source = "def area(r):\n    return 3 * r * r\n"
 
     assert unknown_names(examples, "circle", source) == ("perimeter",)
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        [">>> ", "... ", "...", "f(1)", "\n", "    ", "x = 1", "Traceback (most recent call last):",
+         "for i in x:", "1.5", "{", "[1, 2]", "\r\n", "> ", "await g()", "# doctest: +SKIP",
+         "ValueError: a", "```", '"""', "<BLANKLINE>", "\0", "(", "\\"]
+    ),
+    max_size=25,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS)
+def test_any_prompt_is_read(prompt: str) -> None:
+    """No prompt makes the search for examples or for names raise (S0-43)."""
+    examples = parse_examples(prompt)
+
+    assert unknown_names(examples, "circle", prompt=prompt, user_names={"x"}) is not None
+    assert all(example.source.strip() for example in examples)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.binary(max_size=4)
+    | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner)
+    | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES, VALUES)
+def test_values_compare_as_python_compares_them(one: object, other: object) -> None:
+    """A value equals itself; what Python finds different does not pass as equal (S0-43)."""
+    if gate.check_text(repr(one)) is None and "..." not in repr(one):
+        assert same_value(repr(one), repr(one))
+    exact = "." not in repr(one) + repr(other) and "e" not in repr(one) + repr(other)
+    if exact and one != other and "  " not in repr(one) + repr(other):
+        assert not same_value(repr(one), repr(other))

@@ -7,6 +7,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmport_magic.errors import LLMOutputError, VerificationError
 from llmport_magic.modules import gate
@@ -314,3 +316,24 @@ def test_many_fences_cost_no_minutes() -> None:
         extract_module("```python\nx = (\n```\n" * 20_000)
 
     assert time.monotonic() - begun < 10
+
+
+PIECES = [
+    "```python\n", "```\n", "````\n", "~~~\n", "```bash\n", "    ", "\t", "def f(x):\n", "x = 1\n",
+    "    return x\n", '"""', "'''", "Here it is:\n", "I'm sorry.\n", "(", ")", "]", "\\", "#", "\n",
+    "\r\n", "\r", "\f", "\0", "\ufeff", "\u202e", "\ud800", "<think>", "</think>", "import os\n",
+    "{", "}", "f'", "'", '"', "lambda: ", "class A:\n", ">>> f(1)\n1\n", "<|im_end|>", "1", ",",
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=30))
+def test_any_answer_is_a_module_or_an_error_of_ours(pieces: list[str]) -> None:
+    """No mixture of code, fences and prose raises anything but our own errors (S0-23)."""
+    try:
+        module = extract_module("".join(pieces))
+    except (LLMOutputError, VerificationError) as error:
+        assert "\n" not in str(error)  # noqa: PT017 - every error that is raised has one line
+    else:
+        compile(module, "module", "exec")
+        assert gate.check_text(module) is None
