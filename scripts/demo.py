@@ -197,6 +197,7 @@ def check_cells(book: Any) -> None:
         expect("embedded" in shown[name], f"`{name}` was answered by somebody else")
     expect("reused, 0 tokens" in shown["reused"], "the second run asked a model again")
     expect("VerificationError" in shown["impossible"], "the impossible module did not fail")
+    expect("gave 4, expected 5" in shown["impossible"], "the failure does not say what came")
     expect("sphere" in shown["diff"], "the update changed nothing")
     linked = [cell for cell in book.cells if cell.source.startswith("%%llmport_module ")]
     expect(len(linked) == len(MODULES) + 1, f"{len(linked)} module cells were inserted, not 4")
