@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from llmport_magic.modules.selection import CellPrompt, Decision
     from llmport_magic.modules.store import ModuleStore
     from llmport_magic.modules.verification import Verdict
-    from llmport_magic.modules.version import Version
+    from llmport_magic.modules.version import NewVersion, Version
 
 
 async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
@@ -361,7 +361,7 @@ async def write_cell(
         _raise_for_missing_package(version, verdict)
         return Selected(version, verdict), False
     waiting = session.waiting.get(base[:8])
-    draft = NewVersion(
+    new = NewVersion(
         name=name,
         key=waiting.decision.key if waiting else decision.key,
         parent=decision.parent.id if decision.parent else None,
@@ -371,21 +371,27 @@ async def write_cell(
         options=dict(waiting.cell.options) if waiting else {},
         cell_id=cell_id,
     )
-    examples = _examples_for_edit(store, draft.prompt, decision.parent)
-    verdict = await check_module(source, name, examples, settings)
-    if verdict.safety == "refuse" or (verdict.broken and not verdict.missing):
-        store.keep_draft(name, source)
-        raise VerificationError(
-            f"the edited `{name}` does not run, the version before it stays: "
-            f"{'; '.join(verdict.findings[:2])}",
-            findings=verdict.findings,
-            source=source,
-        )
-    version = store.add(replace(draft, verdict=verdict.to_dict()))
+    version, verdict = await _store_edit(store, new, decision.parent, settings)
     event = Event(kind=Kind.SELECTED, run=run, module=name, text=source, data={"origin": "cell"})
     await session.record(settings, event)
     _raise_for_missing_package(version, verdict)
     return Selected(version, verdict), True
+
+
+async def _store_edit(
+    store: ModuleStore, new: NewVersion, parent: Version | None, settings: Settings
+) -> tuple[Version, Verdict]:
+    examples = _examples_for_edit(store, new.prompt, parent)
+    verdict = await check_module(new.source, new.name, examples, settings)
+    if verdict.safety == "refuse" or (verdict.broken and not verdict.missing):
+        store.keep_draft(new.name, new.source)
+        raise VerificationError(
+            f"the edited `{new.name}` does not run, the version before it stays: "
+            f"{'; '.join(verdict.findings[:2])}",
+            findings=verdict.findings,
+            source=new.source,
+        )
+    return store.add(replace(new, verdict=verdict.to_dict())), verdict
 
 
 def _examples_for_edit(
