@@ -144,7 +144,7 @@ def test_what_is_not_our_page_is_left(
     else:
         journal.append_sync(event("p"))
         pages.flush()
-        page.write_text(page.read_text().replace('"v": 1', '"v": 2'))
+        page.write_text(page.read_text().replace('"v": 1', '"v": 2', 1))
         journal.append_sync(event("q"))
     before = page.read_bytes() if page.is_file() else None
     journal.append_sync(event("p"))

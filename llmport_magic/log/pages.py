@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeAlias
 
 from llmport_magic.errors import StoreError
 from llmport_magic.files import Folder
+from llmport_magic.log.events import Event
 from llmport_magic.log.journal import Journal
 from llmport_magic.log.lines import Blob, LineProblem
 from llmport_magic.log.reader import BLOBS
@@ -72,6 +73,7 @@ class Pages:
         self._took = 0.0
         self._variant: dict[int, int] = {}
         self._written: dict[str, str] = {}
+        self._made: dict[str, list[dict[str, Any]]] = {}
         self._settled: dict[int, tuple[str, tuple[int, int, int] | None]] = {}
 
     def changed(self) -> None:
@@ -178,20 +180,42 @@ class Pages:
             _validate(data)
 
     def _cells(self, places: list[Place]) -> list[dict[str, Any]]:
-        cells: list[dict[str, Any]] = []
-        for place in places:
-            try:
-                event, blob = self._timeline.event(place)
-                where = ""
-                if blob is not None:
-                    where, text = _excerpt(place.folder, blob)
-                    event = replace(event, text=text)
-                cells += event_cells(event, place.session, where=where)
-                if place.head.kind == "PROMPT" and not place.answered:
-                    arrived = "".join(self._timeline.event(part)[0].text for part in place.parts)
-                    cells.append(partial_cell(event, arrived, place.session))
-            except (OSError, StoreError, LineProblem) as error:
-                self._journal.tell(f"the log skips what it cannot read: {error}.")
+        """Return a page's cells; those of events that are over are kept for the next time."""
+        made: dict[str, list[dict[str, Any]]] = {}
+        with self._timeline.reading() as read:
+            for place in places:
+                identity = place.head.id
+                open_end = place.head.kind == "PROMPT" and not place.answered
+                if identity in self._made and not open_end:
+                    made[identity] = self._made[identity]
+                    continue
+                try:
+                    made[identity] = self._event_cells(place, read, open_end=open_end)
+                except (OSError, StoreError, LineProblem) as error:
+                    self._journal.tell(f"the log skips what it cannot read: {error}.")
+        self._made = {
+            place.head.id: made[place.head.id]
+            for place in places
+            if place.head.id in made and (place.answered or place.head.kind != "PROMPT")
+        }
+        return [cell for cells in made.values() for cell in cells]
+
+    def _event_cells(
+        self,
+        place: Place,
+        read: Callable[[Place], tuple[Event, Blob | None]],
+        *,
+        open_end: bool,
+    ) -> list[dict[str, Any]]:
+        event, blob = read(place)
+        where = ""
+        if blob is not None:
+            where, text = _excerpt(place.folder, blob)
+            event = replace(event, text=text)
+        cells = event_cells(event, place.session, where=where)
+        if open_end:
+            arrived = "".join(read(part)[0].text for part in place.parts)
+            cells.append(partial_cell(event, arrived, place.session))
         return cells
 
     # -- whose -----------------------------------------------------------------------------

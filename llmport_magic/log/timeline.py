@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from llmport_magic.errors import StoreError
 from llmport_magic.files import Folder
@@ -87,18 +89,25 @@ class Timeline:
                     self._report(f"`{path}` cannot be read: {error}")
         self.places.sort(key=lambda place: place.order)
 
-    def event(self, place: Place) -> tuple[Event, Blob | None]:
-        """Read an event; one with a blob has no text.
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[Place], tuple[Event, Blob | None]]]:
+        """Give a function that reads an event; one with a blob has no text.
 
-        Raises:
-            OSError: the file is gone.
-            LineProblem: it has changed.
+        The function raises OSError where a file is gone and LineProblem where it has changed.
         """
-        descriptor = place.folder.open(f"{place.session}.jsonl", os.O_RDONLY)
-        with os.fdopen(descriptor, "rb") as stream:
-            stream.seek(place.offset)
-            _, event, blob = decode(stream.read(place.length))
-        return event, blob
+        with ExitStack() as opened:
+            streams: dict[tuple[str, str], BinaryIO] = {}
+
+            def read(place: Place) -> tuple[Event, Blob | None]:
+                file = (str(place.folder.path), place.session)
+                if file not in streams:
+                    descriptor = place.folder.open(f"{place.session}.jsonl", os.O_RDONLY)
+                    streams[file] = opened.enter_context(os.fdopen(descriptor, "rb"))
+                streams[file].seek(place.offset)
+                _, event, blob = decode(streams[file].read(place.length))
+                return event, blob
+
+            yield read
 
     def _start_again(self) -> None:
         self.places.clear()
