@@ -381,7 +381,12 @@ async def write_cell(
 async def _store_edit(
     store: ModuleStore, new: NewVersion, parent: Version | None, settings: Settings
 ) -> tuple[Version, Verdict]:
-    examples = _examples_for_edit(store, new.prompt, parent)
+    from llmport_magic.modules.examples import parse_examples
+
+    if new.prompt:
+        examples = tuple(parse_examples(new.prompt))
+    else:
+        examples = examples_of(store, parent) if parent else ()
     verdict = await check_module(new.source, new.name, examples, settings)
     if verdict.safety == "refuse" or (verdict.broken and not verdict.missing):
         store.keep_draft(new.name, new.source)
@@ -392,13 +397,3 @@ async def _store_edit(
             source=new.source,
         )
     return store.add(replace(new, verdict=verdict.to_dict())), verdict
-
-
-def _examples_for_edit(
-    store: ModuleStore, prompt: str, parent: Version | None
-) -> tuple[Example, ...]:
-    from llmport_magic.modules.examples import parse_examples
-
-    if prompt:
-        return tuple(parse_examples(prompt))
-    return examples_of(store, parent) if parent else ()
