@@ -156,7 +156,7 @@ def watching_client(book: Any, folder: Path) -> Any:
 
 
 class Screen:
-    """Prints what a kernel shows; of a display that grows, only what is new."""
+    """Prints what a kernel shows; of a display that changes, only the lines that are new."""
 
     def __init__(self) -> None:
         self.shown = ""
@@ -167,11 +167,29 @@ class Screen:
             print(content["text"], end="", flush=True)
         elif kind == "error":
             print(f"\n{content['ename']}: {content['evalue']}")
-        elif kind in ("display_data", "update_display_data", "execute_result"):
+        elif kind in ("display_data", "execute_result"):
+            self.shown = content.get("data", {}).get("text/plain", "")
+            print(self.shown, end="", flush=True)
+        elif kind == "update_display_data":
             text = content.get("data", {}).get("text/plain", "")
-            grown = kind == "update_display_data" and text.startswith(self.shown)
-            print(text[len(self.shown) :] if grown else "\n" + text, end="", flush=True)
+            print(self.new_in(text), end="", flush=True)
             self.shown = text
+
+    def new_in(self, text: str) -> str:
+        """Give what a text has that the one before had not."""
+        if text.startswith(self.shown):
+            return text[len(self.shown) :]
+        before = self.shown.splitlines()
+        fresh = [
+            line for line in text.splitlines() if line not in before and "lines above" not in line
+        ]
+        if not fresh:
+            return ""
+        # The line that was being written goes on where it stopped.
+        begun = next(
+            (line for line in before[-2:] if line.strip() and fresh[0].startswith(line)), ""
+        )
+        return ("" if begun else "\n") + "\n".join(fresh)[len(begun) :]
 
 
 # -- checking ----------------------------------------------------------------------------------
