@@ -26,7 +26,8 @@ test: lint typecheck $(filter-out $(SKIP:%=need-%),need-browser need-embedded)
 	npm run --silent test
 	$(if $(NOTEBOOKS),LLMPORT_PROVIDER=embedded LLMPORT_EMBEDDED_MODEL=small \
 		$(BIN)/python -m pytest --quiet --nbval-lax $(NOTEBOOKS))
-	$(BIN)/python -m pytest --durations=10 -m "$(MARKS)"
+	$(if $(filter browser,$(SKIP)),,$(BIN)/python -m pytest --durations=5 -m browser)
+	$(BIN)/python -m pytest --durations=10 -m "$(MARKS) and not browser"
 
 install: $(VENV)/test.stamp
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConsentRequired
-from llmport_magic.pipeline import Registered, needs_consent, register, write
+from llmport_magic.pipeline import write
 from llmport_magic.progress import Drafted, Left, ModuleRequest, PipelineEvent, Selected, Stored
+from llmport_magic.registration import Registered, needs_consent, register
 from llmport_magic.session import Session, session
 from llmport_magic.settings import resolve
 

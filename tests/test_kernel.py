@@ -38,7 +38,7 @@ def answer(shell: Kernel, *expressions: str) -> None:
 
 
 def test_a_prompt_becomes_a_module_and_a_cell(shell: Kernel) -> None:
-    """A prompt gives a live module, its file, and one cell with exactly its source (S0-01, S0-04)."""
+    """A prompt gives a live module, its file, and one cell with its source (S0-01, S0-04)."""
     answer(shell, "fenced(GOOD)")
     outcome = shell.run(CELL, cell_id="p1")
     assert outcome.status == "ok", outcome.shown
@@ -240,12 +240,13 @@ def test_an_interrupt_frees_the_cell_and_keeps_the_prompt(shell: Kernel) -> None
     """An interrupt ends the cell in one line; the prompt is in the log, no file is left (S0-39)."""
     answer(shell, "slow(fenced(GOOD), 30)")
     request = shell.start(CELL, cell_id="p1")
-    _wait_for_prompt(shell.folder)
+    _wait_for(shell.folder, "PROMPT")
     shell.interrupt()
     outcome = shell.finish(request, timeout=20)
     assert outcome.status == "error"
     assert "Interrupted" in outcome.error
     assert not (shell.folder / "circle.py").exists()
+    _wait_for(shell.folder, "RESPONSE")
     kinds = [line["kind"] for line in journal(shell.folder)]
     assert kinds[:2] == ["PROMPT", "RESPONSE"]
     statuses = [json.dumps(line) for line in journal(shell.folder) if line["kind"] == "RESPONSE"]
@@ -291,7 +292,7 @@ def test_a_notebook_without_its_store_runs(shell: Kernel) -> None:
 
 
 def test_unloading_undoes_everything(shell: Kernel) -> None:
-    """After `%unload_ext` no magic, transform or comm target is left, and loading works again (S0-40)."""
+    """After `%unload_ext` no magic, transform or comm target is left; loading works again (S0-40)."""
     probe = (
         "ip = get_ipython(); ["
         "'llmport' in ip.magics_manager.magics['cell'], "
@@ -337,11 +338,11 @@ def journal(folder: Path) -> list[dict[str, object]]:
     return lines
 
 
-def _wait_for_prompt(folder: Path) -> None:
+def _wait_for(folder: Path, kind: str) -> None:
     import time
 
     for _ in range(200):
-        if any(line["kind"] == "PROMPT" for line in journal(folder)):
+        if any(line["kind"] == kind for line in journal(folder)):
             return
         time.sleep(0.05)
-    raise AssertionError("the prompt was never written down")
+    raise AssertionError(f"no {kind} was ever written down")

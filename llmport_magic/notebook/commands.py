@@ -159,7 +159,8 @@ def _diff(words: list[str], shell: Any) -> None:  # noqa: ARG001
 def _rollback(words: list[str], shell: Any) -> None:
     from llmport_magic import bridge
     from llmport_magic.notebook.display import register_lines
-    from llmport_magic.pipeline import ensure_checked, register
+    from llmport_magic.pipeline import ensure_checked
+    from llmport_magic.registration import register
 
     name, settings, memory = _named(words, "%llmport rollback NAME [VERSION]")
     current = _current(name, settings, memory)

@@ -24,7 +24,7 @@ from llmport_magic.progress import (
 
 if TYPE_CHECKING:
     from llmport_magic.api import Made
-    from llmport_magic.pipeline import Registered
+    from llmport_magic.registration import Registered
 
 # Front ends queue updates and never drop one: more than this and the display falls behind.
 _SECONDS_BETWEEN = 0.1

@@ -66,8 +66,9 @@ class LLMPortMagics(Magics):
         """Stand for a module's source: run it to select it, edit and run it to change it."""
         from llmport_magic import bridge
         from llmport_magic.notebook import display
-        from llmport_magic.pipeline import register, write_cell
+        from llmport_magic.pipeline import write_cell
         from llmport_magic.progress import Left
+        from llmport_magic.registration import register
         from llmport_magic.session import session
         from llmport_magic.settings import resolve
 
