@@ -229,6 +229,7 @@ HOSTILE = {
         "import sys, builtins; sys.displayhook = print; builtins.repr = lambda x: '12'",
         "ok",
     ),
+    "forks without end": ("import os\nwhile True: os.fork()", None),
     "forks": ("import os; os.fork(); os.fork()", "ok"),
 }
 

@@ -123,7 +123,27 @@ async def test_missing_package_at_the_call() -> None:
     assert verdict.environment
     assert verdict.proof != "failed"
     assert [m.name for m in verdict.missing] == ["cv2"]
-    assert "cv2 (not installed)" in verdict.labels
+    assert "needs cv2" in verdict.labels
+
+
+async def test_deferred_package_is_named_in_the_line() -> None:
+    """A package that only a call needs is told, and stops nothing (S0-34)."""
+    verdict = await _verify(AREA + "def show():\n    import cv2\n    return cv2\n")
+
+    assert verdict.proof == "passed"
+    assert verdict.line().endswith("needs cv2 to be installed")
+
+
+async def test_shared_namespace_is_no_installed_package(tmp_path: Path) -> None:
+    """With one package of `google` there, another one is still missing (S0-34)."""
+    (tmp_path / "google" / "auth").mkdir(parents=True)
+    (tmp_path / "google" / "auth" / "__init__.py").write_text("")
+
+    verdict = await _verify("from google.cloud.storage import Client\n" + AREA, module_dir=tmp_path)
+
+    assert verdict.environment
+    assert [m.distribution for m in verdict.missing] == ["google-cloud-storage"]
+    assert "%pip install google-cloud-storage" in verdict.findings[0]
 
 
 async def test_no_examples_is_unverified() -> None:

@@ -182,7 +182,7 @@ def install_hint(import_name: str) -> str:
     top = import_name.partition(".")[0]
     if is_stdlib(top):
         return f"`{import_name}` belongs to Python, but is not in this Python"
-    if is_installed(top) and import_name != top:
+    if is_installed(top) and import_name != top and not shares_a_namespace(import_name):
         return f"the installed `{top}` has no module `{import_name}`: its version may differ"
     known = next(
         (d for n in _prefixes(import_name) if (d := _table().get(n)) is not None),
@@ -193,6 +193,28 @@ def install_hint(import_name: str) -> str:
     near = nearest_known(top)
     hint = f"; did you mean `{near}`?" if near else ""
     return f"`{top}` is not a package known to llmport; it may not exist{hint}"
+
+
+def full_name(import_name: str, source: str) -> str:
+    """Complete the part of a name that Python missed by what the code imports.
+
+    Python names `google.cloud` when `google.cloud.storage` is missing.
+    """
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.startswith(f"{import_name}.") and shares_a_namespace(name):
+                return name
+    return import_name
+
+
+def shares_a_namespace(import_name: str) -> bool:
+    """Tell a name such as `google.cloud.storage`, whose top level several packages share."""
+    return any("." in name and name in _table() for name in _prefixes(import_name))
 
 
 def _prefixes(name: str) -> Iterator[str]:

@@ -12,6 +12,8 @@ from llmport_magic.modules.packages import MissingImport
 Safety = Literal["clean", "ask", "refuse"]
 Proof = Literal["passed", "failed", "unverified"]
 Status = Literal["passed", "failed", "not run"]
+# Labels of packages that only a call needs begin with this.
+NEEDS = "needs "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,10 @@ class Verdict:
         parts = [self._proof_text(), self.level]
         if self.safety != "clean":
             parts.append("needs your consent" if self.safety == "ask" else "refused")
-        if self.labels:
-            parts.append(f"can use: {', '.join(self.labels)}")
+        uses = [label for label in self.labels if not label.startswith(NEEDS)]
+        if uses:
+            parts.append(f"can use: {', '.join(uses)}")
+        parts += [f"{label} to be installed" for label in self.labels if label.startswith(NEEDS)]
         return " · ".join(parts)
 
     def _proof_text(self) -> str:

@@ -21,12 +21,14 @@ from llmport_magic.modules.gate import check_text, parse_module
 from llmport_magic.modules.packages import (
     MissingImport,
     distribution_for,
+    full_name,
     is_installed,
     missing_imports,
+    shares_a_namespace,
 )
 from llmport_magic.modules.policy import PolicyReport, assess
 from llmport_magic.modules.sandbox import ImportFailure, SandboxJob, SandboxResult
-from llmport_magic.modules.verdict import ExampleOutcome, Safety, Verdict
+from llmport_magic.modules.verdict import NEEDS, ExampleOutcome, Safety, Verdict
 from llmport_magic.settings import Settings
 
 __all__ = ["ExampleOutcome", "Verdict", "check_plain", "verify"]
@@ -142,7 +144,7 @@ def _before_running(candidate: _Candidate) -> Verdict:
         candidate.source, search_path=path, own_names={candidate.name, *candidate.own_names}
     )
     missing = tuple(item for item in absent if not item.deferred)
-    labels = [*report.labels, *(f"{item.name} (not installed)" for item in absent if item.deferred)]
+    labels = [*report.labels, *(f"{NEEDS}{item.name}" for item in absent if item.deferred)]
     return Verdict(
         safety=report.outcome,
         proof="unverified",
@@ -257,7 +259,10 @@ def _missing(
     if error != "ModuleNotFoundError" or not name:
         return None
     path = [str(candidate.module_dir)] if candidate.module_dir else []
-    if name == candidate.name or is_installed(name, search_path=path):
+    if name == candidate.name:
+        return None
+    name = full_name(name, candidate.source)
+    if is_installed(name, search_path=path) and not shares_a_namespace(name):
         return None
     return MissingImport(name, line, distribution_for(name))
 
