@@ -85,7 +85,7 @@ def test_an_interrupt_cancels_the_task_at_once() -> None:
 def test_iterate_gives_items_and_raises_what_the_iterator_raises() -> None:
     """Items come one by one, and an error arrives in the calling thread."""
 
-    async def items():  # noqa: ANN202
+    async def items():
         yield 1
         yield 2
         raise LookupError("the end")
@@ -100,7 +100,7 @@ def test_leaving_the_loop_early_closes_the_iterator() -> None:
     """Breaking out of the loop closes the async iterator, cleanup included."""
     closed = threading.Event()
 
-    async def items():  # noqa: ANN202
+    async def items():
         try:
             for number in range(1000):
                 yield number

@@ -27,6 +27,7 @@ class FakeComm:
         self.answers_placing = True
 
     def on_msg(self, handler: Callable[[Any], None]) -> None:
+        """Keep the kernel's handler."""
         self.handler = handler
 
     def on_close(self, handler: Callable[[Any], None]) -> None:
@@ -36,6 +37,7 @@ class FakeComm:
         """Nothing to close."""
 
     def send(self, data: dict[str, Any]) -> None:
+        """Note what the kernel sends."""
         with self.arrived:
             self.sent.append(data)
             self.arrived.notify_all()

@@ -292,7 +292,7 @@ def test_a_notebook_without_its_store_runs(shell: Kernel) -> None:
 
 
 def test_unloading_undoes_everything(shell: Kernel) -> None:
-    """After `%unload_ext` no magic, transform or comm target is left; loading works again (S0-40)."""
+    """`%unload_ext` leaves no magic, transform or comm target; loading works again (S0-40)."""
     probe = (
         "ip = get_ipython(); ["
         "'llmport' in ip.magics_manager.magics['cell'], "

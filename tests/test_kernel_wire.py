@@ -87,7 +87,7 @@ def test_a_refusing_provider_fails_the_cell(
 def test_a_broken_answer_writes_nothing(
     shell: Kernel, server: Loopback, script: object, kept: bool
 ) -> None:
-    """A cut, truncated, refused or empty answer leaves no file, and the log keeps what came (S0-24)."""
+    """A cut, truncated, refused or empty answer leaves no file; the log keeps it (S0-24)."""
     server.always(script)  # type: ignore[arg-type]
     outcome = shell.run(f"{CELL.splitlines()[0]} --tries 1\n" + CELL.partition("\n")[2])
     assert outcome.status == "error"
