@@ -13,6 +13,7 @@ PROJECT := pyproject.toml install.json node_modules/.package-lock.json
 SKIP ?=
 MARKS := not integration$(foreach mark,$(SKIP), and not $(mark))
 NOTEBOOKS := $(if $(filter embedded,$(SKIP)),,$(wildcard notebooks/*.ipynb))
+COPIES := test-results/notebooks
 
 # Tests of the byte code cache need one.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,8 +25,8 @@ demo: $(VENV)/demo.stamp
 
 test: lint typecheck $(filter-out $(SKIP:%=need-%),need-browser need-embedded)
 	npm run --silent test
-	$(if $(NOTEBOOKS),LLMPORT_PROVIDER=embedded LLMPORT_EMBEDDED_MODEL=small \
-		$(BIN)/python -m pytest --quiet --nbval-lax $(NOTEBOOKS))
+	$(if $(NOTEBOOKS),rm -rf $(COPIES) && mkdir -p $(COPIES) && cp $(NOTEBOOKS) $(COPIES) && \
+		$(BIN)/python -m pytest --quiet --nbval-lax --nbval-current-env --timeout 900 $(COPIES))
 	$(if $(filter browser,$(SKIP)),,$(BIN)/python -m pytest --durations=5 -m browser)
 	$(BIN)/python -m pytest --durations=10 -m "$(MARKS) and not browser"
 
@@ -44,7 +45,7 @@ build: install
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m build --no-isolation
 
 clean:
-	rm -rf $(VENV) node_modules build dist demo-output labextension/lib llmport_magic/labextension
+	rm -rf $(VENV) node_modules build dist demo-output test-results labextension/lib llmport_magic/labextension
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis tsconfig.tsbuildinfo
 
@@ -71,8 +72,10 @@ $(VENV)/test.stamp: $(BIN)/python $(PROJECT) $(FRONT)
 	@touch $@
 
 need-embedded: install
-	$(BIN)/python -c 'from llmport_magic.llm.weights import ensure_weights, weights_for; \
-		print(weights_for("small").describe()); print(ensure_weights("small"))'
+	@for size in small large; do $(BIN)/python -c 'import sys; \
+		from llmport_magic.llm.weights import ensure_weights, weights_for; \
+		print(weights_for(sys.argv[1]).describe()); print(ensure_weights(sys.argv[1]))' $$size \
+		|| exit 1; done
 
 need-browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || sh scripts/install_chromium.sh
