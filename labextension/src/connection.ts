@@ -259,13 +259,10 @@ export class KernelLink implements IDisposable {
       return;
     }
     void this._reopen(true).then(() => {
-      if (this._comm === null || message.type === 'hello') {
-        return;
-      }
-      if (message.type === 'cancel') {
+      if (message.type !== 'generate') {
         // The kernel stops what belongs to a comm that is closed.
         this._lost.emit('closed');
-      } else {
+      } else if (this._comm !== null) {
         this.request(message, true);
       }
     });

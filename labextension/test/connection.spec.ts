@@ -225,6 +225,19 @@ describe('KernelLink', () => {
     expect(lost).toEqual(['closed']);
   });
 
+  it('ends what was running when the kernel does not answer a question', async () => {
+    void link.connect();
+    await settle();
+    kernel.answers = 0;
+    link.refresh();
+    await settle(1995);
+    kernel.answers = Infinity;
+    await settle(20);
+    expect(kernel.comms.length).toBe(2);
+    expect(lost).toEqual(['closed']);
+    expect(received.at(-1)?.type).toBe('ready');
+  });
+
   it('waits instead of asking twice where the kernel has no subshells', async () => {
     kernel.supportsSubshells = false;
     const queued: string[] = [];

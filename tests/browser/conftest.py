@@ -38,7 +38,15 @@ LAB_SETTINGS = {
         "checkForUpdates": False,
     }
 }
-PYTHON_3 = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# A kernel that says, as older ones do, that it has no subshells.
+OLDER = """
+from ipykernel.kernelbase import Kernel
+from ipykernel.kernelapp import launch_new_instance
+
+whole = Kernel.kernel_info.fget
+Kernel.kernel_info = property(lambda self: whole(self) | {"supported_features": []})
+launch_new_instance()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Lab:
     folder: Path
     config: Path
 
-    def write(self, name: str, sources: Sequence[str]) -> Path:
+    def write(self, name: str, sources: Sequence[str], *, kernel: str = "python3") -> Path:
         """Write a notebook of code cells in a folder of its own."""
         folder = self.folder / name
         folder.mkdir()
@@ -73,7 +81,7 @@ class Lab:
         path = folder / "work.ipynb"
         content = {
             "cells": cells,
-            "metadata": {"kernelspec": PYTHON_3},
+            "metadata": {"kernelspec": {"name": kernel, "display_name": kernel}},
             "nbformat": 4,
             "nbformat_minor": 5,
         }
@@ -139,6 +147,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True)
     overrides.write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
+    older = home / "data" / "kernels" / "older" / "kernel.json"
+    older.parent.mkdir(parents=True)
+    spec = {"argv": [sys.executable, "-c", OLDER, "-f", "{connection_file}"]}
+    spec |= {"display_name": "older", "language": "python"}
+    older.write_text(json.dumps(spec), encoding="utf-8")
     extensions = home / "extensions"
     extensions.mkdir()
     (extensions / "llmport-magic").symlink_to(EXTENSION, target_is_directory=True)

@@ -40,6 +40,15 @@ def fenced(source: str) -> str:
     return f"Here it is:\n\n```python\n{source}```\n"
 
 
+def setup(model: Model) -> str:
+    """Give the cell that loads the extension and chooses the model on loopback."""
+    return (
+        "%load_ext llmport_magic\n"
+        "from llmport_magic import configure\n"
+        f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
+    )
+
+
 class Desk:
     """A notebook that is open in a page, and its panel."""
 
@@ -122,13 +131,8 @@ class Desk:
 @pytest.fixture
 def desk(page: Any, lab: Lab, model: Model, request: pytest.FixtureRequest) -> Desk:
     """Write a notebook that loads the extension and answers from loopback."""
-    load = (
-        "%load_ext llmport_magic\n"
-        "from llmport_magic import configure\n"
-        f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
-    )
-    notebook = lab.write(request.node.name, [load, SLEEP, "print(round(circle.area(2), 3))"])
-    return Desk(page, lab, notebook)
+    sources = [setup(model), SLEEP, "print(round(circle.area(2), 3))"]
+    return Desk(page, lab, lab.write(request.node.name, sources))
 
 
 def begin(desk: Desk) -> None:
@@ -253,6 +257,21 @@ def test_the_panel_answers_where_subshells_are_switched_off(desk: Desk, model: M
     assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
 
 
+def test_an_older_kernel_queues_the_request(page: Any, lab: Lab, model: Model) -> None:
+    """Without subshells the panel says that a request waits, and it runs once (S0-42)."""
+    sleep = SLEEP.replace("20", "6")
+    desk = Desk(page, lab, lab.write("older", [setup(model), sleep], kernel="older"))
+    model.answer = fenced(GOOD)
+    begin(desk)
+    desk.run(1)
+    desk.ask()
+    desk.panel.get_by_text("Kernel busy, queued").first.wait_for(timeout=5_000)
+    assert model.prompts == []
+    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=20_000)
+    assert len(model.prompts) == 1
+    assert desk.page.get_by_text(CELL_IS_OVER).count() == 1
+
+
 def test_an_update_replaces_the_cell_and_can_be_undone(desk: Desk, model: Model) -> None:
     """An update from the panel replaces the linked cell; one undo takes it back (S0-42)."""
     model.answer = fenced(GOOD)
@@ -278,12 +297,7 @@ def test_an_update_replaces_the_cell_and_can_be_undone(desk: Desk, model: Model)
 
 def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -> None:
     """The magic's cell stands below its prompt; asking again replaces it, once (S0-04)."""
-    setup = (
-        "%load_ext llmport_magic\n"
-        "from llmport_magic import configure\n"
-        f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
-    )
-    notebook = lab.write("magic", [setup, f"%%llmport circle\n{PROMPT}", "last = 1"])
+    notebook = lab.write("magic", [setup(model), f"%%llmport circle\n{PROMPT}", "last = 1"])
     desk = Desk(page, lab, notebook)
     model.answer = fenced(GOOD)
     desk.open()
