@@ -239,11 +239,12 @@ async def test_hostile_module_is_told_and_contained(name: str, tmp_path: Path) -
     """Whatever a module does, the kernel gets a result in time and nothing is left (S0-43)."""
     source, status = HOSTILE[name]
     before = set(psutil.pids())
+    seconds = 1.5 if status in {"timeout", None} else 10.0
     begun = time.monotonic()
 
-    result = await _run(source, seconds=1.5)
+    result = await _run(source, seconds=seconds)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < seconds + 5
     assert result.status == status if status else result.status != "ok", result
     assert result.status == "ok" or result.error or result.failure
     assert not _left_over(before)

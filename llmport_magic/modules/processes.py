@@ -23,13 +23,18 @@ def tasks_on_machine() -> int | None:
         return None
 
 
-def end_group(process: subprocess.Popen[bytes], mark: str) -> None:
-    """End a child, its process group, and on Linux what left the group but carries the mark."""
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Send a child and its process group the signal that ends them; waits for nothing."""
     if sys.platform == "win32":
         process.kill()
-    else:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_group(process: subprocess.Popen[bytes], mark: str) -> None:
+    """End a child, its process group, and on Linux what left the group but carries the mark."""
+    kill_group(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
     for _ in range(_ROUNDS):

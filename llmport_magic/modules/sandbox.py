@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from llmport_magic.modules.comparison import Observation
-from llmport_magic.modules.processes import end_group, tasks_on_machine
+from llmport_magic.modules.processes import end_group, kill_group, tasks_on_machine
 from llmport_magic.modules.sandbox_confine import available
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
@@ -170,8 +170,8 @@ class _Child:
         """End the child from another thread."""
         self._stopped.set()
         self._lines.put(None)
-        if self._process is not None:
-            end_group(self._process, self._nonce)
+        if self._process is not None and self._process.returncode is None:
+            kill_group(self._process)
 
     def run(self) -> SandboxResult:
         """Run the job in this thread."""
