@@ -13,6 +13,7 @@ from llmport_magic.files import Folder, state_dir
 from llmport_magic.log import journal as journal_module
 from llmport_magic.log.events import Event, Kind
 from llmport_magic.log.journal import Journal
+from llmport_magic.log.pages import Pages
 from llmport_magic.log.reader import read_session, sessions
 
 
@@ -132,6 +133,21 @@ def texts_in(folder: Folder) -> list[str]:
     return [each.text for path in files for each in read_session(path)[0]]
 
 
+def test_leftovers_of_killed_kernels_go(tmp_path: Path) -> None:
+    """Half-written files that a kill left are deleted by the next session (S0-33)."""
+    journal = Journal(tmp_path)
+    journal.append_sync(event("x" * 300_000))
+    left = [journal.path.parent / "blobs", journal.path.parent, tmp_path]
+    for folder in left:
+        (folder / ".llmport-1-aa.tmp").write_text("half")
+        os.utime(folder / ".llmport-1-aa.tmp", (1e9, 1e9))
+
+    Journal(tmp_path).append_sync(event())
+    Pages(tmp_path, journal).flush()
+
+    assert not list(tmp_path.rglob(".llmport-*.tmp"))
+
+
 def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
     """When the folder is deleted while we run, the next event makes it anew (S0-33)."""
     import shutil
@@ -174,3 +190,78 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, what: str) -> None:
         journal.append_sync(event())
 
     assert list(outside.iterdir()) == []
+
+
+async def test_it_works_where_paths_are_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `dir_fd`, as on Windows, journal, texts and pages are the same (X-08)."""
+    from llmport_magic import files
+
+    monkeypatch.setattr(files, "_BY_FD", False)
+    place = tmp_path / "Prüfung 日本"
+    place.mkdir()
+    journal = Journal(place)
+    pages = Pages(place, journal)
+
+    assert await journal.append(event("ü" * 300_000, Kind.RESPONSE)) is None
+    assert await journal.append(event("last")) is None
+    pages.changed()
+    pages.close()
+
+    assert texts(place) == ["ü" * 300_000, "last"]
+    assert "last" in (place / "llmport_log.ipynb").read_text("utf-8")
+    assert not list(place.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["open", "write", "fsync", "stat", "replace", "link", "mkdir"])
+def test_every_file_operation_may_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whichever call fails, once, no acknowledged event is lost and nothing is raised (S0-31)."""
+    real = getattr(os, name)
+    for turn in range(12):
+        place = tmp_path / str(turn)
+        place.mkdir()
+        calls = iter(range(10_000))
+
+        def fail_once(
+            *args: object, _calls: object = calls, _turn: int = turn, **more: object
+        ) -> object:
+            if next(_calls) == _turn:  # type: ignore[call-overload]
+                raise OSError(5, "Input/output error")
+            return real(*args, **more)
+
+        journal = Journal(place)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail_once)
+            for n in range(4):
+                journal.append_sync(event(f"{n}"))
+        journal.append_sync(event("end"))
+
+        found = {text for folder in journal.folders for text in texts_in(folder)}
+        assert found == {"0", "1", "2", "3", "end"}, (name, turn)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be synced")
+def test_what_is_acknowledged_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut each acknowledged event, its text and its folder are there (S0-31)."""
+    synced: dict[int, int] = {}
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        real(descriptor)
+        found = os.fstat(descriptor)
+        synced[found.st_ino] = found.st_size
+
+    monkeypatch.setattr(os, "fsync", note)
+    journal = Journal(tmp_path)
+    for n in range(3):
+        journal.append_sync(event(f"{n}", Kind.PART), commit=False)
+        journal.append_sync(event("x" * 300_000 + f"{n}"))
+        assert synced[journal.path.stat().st_ino] == journal.path.stat().st_size
+
+    for path in (tmp_path, *(tmp_path / ".llmport" / "journal").rglob("*")):
+        assert path.stat().st_ino in synced, path
+    for folder in (tmp_path / ".llmport", journal.path.parent):
+        assert folder.stat().st_ino in synced

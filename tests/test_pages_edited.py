@@ -176,3 +176,36 @@ def test_a_page_that_cannot_be_replaced_gets_a_sibling(
     assert len(book(tmp_path, "llmport_log.1.ipynb").cells) == 4
     assert "cannot be replaced" in notices(journal)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["open", "write", "fsync", "stat", "replace", "mkdir", "fdopen"])
+def test_every_file_operation_may_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whichever call fails, nothing is raised and the next page is whole (S0-33)."""
+    real = getattr(os, name)
+    for turn in range(10):
+        place = tmp_path / f"{turn}"
+        place.mkdir()
+        journal = Journal(place)
+        pages = Pages(place, journal)
+        journal.append_sync(event("p"))
+        pages.flush()
+        journal.append_sync(event("q"))
+        left = [turn]
+
+        def fail_once(*args: Any, _left: list[int] = left, **more: Any) -> Any:
+            _left[0] -= 1
+            if _left[0] == -1:
+                raise OSError(5, "Input/output error")
+            return real(*args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail_once)
+            pages.flush()
+        journal.append_sync(event("r"))
+        pages.flush()
+
+        newest = sorted(path.name for path in place.glob("*.ipynb"))
+        assert len(book(place, newest[0] if len(newest) > 1 else newest[-1]).cells) == 6, turn
+        assert not list(place.glob("*.tmp"))

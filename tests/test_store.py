@@ -310,7 +310,7 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path) -> None:
 
     Folder(tmp_path).sweep()
 
-    assert [file.name for file in tmp_path.iterdir()] == [young.name]
+    assert [file.name for file in tmp_path.glob(".*.tmp")] == [young.name]
 
 
 def test_git_ignores_what_is_local(store: ModuleStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -242,3 +243,36 @@ def test_a_file_in_no_encoding_is_an_error_with_a_way_on(store: ModuleStore) -> 
 
     with pytest.raises(StoreError, match="save it as UTF-8"):
         store.current_text("circle")
+
+
+@pytest.mark.parametrize("name", ["open", "write", "fsync", "stat", "replace", "link", "mkdir"])
+def test_every_file_operation_may_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whichever call fails, the file is the old or the new text and versions stay whole (S0-09)."""
+    real = getattr(os, name)
+    for turn in range(12):
+        place = tmp_path / f"{turn}"
+        place.mkdir()
+        store = ModuleStore(place)
+        store.write_current(version(store, "x = 1\n"))
+        left = [turn]
+
+        def fail_once(*args: object, _left: list[int] = left, **more: object) -> object:
+            _left[0] -= 1
+            if _left[0] == -1:
+                raise OSError(5, "Input/output error")
+            return real(*args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail_once)
+            with contextlib.suppress(StoreError, ConflictError):
+                store.write_current(version(store, "x = 2\n"))
+
+        fresh = ModuleStore(place)
+        assert fresh.current_text("circle") in {"x = 1\n", "x = 2\n"}
+        assert fresh.write_current(version(fresh, "x = 2\n")).read_text() == "x = 2\n"
+        numbers = [each.number for each in fresh.versions("circle")]
+        assert numbers == sorted(set(numbers))
+        assert numbers[0] == 1
+        assert not list(place.rglob("*.tmp"))

@@ -287,6 +287,8 @@ class Journal:
         descriptor = self._folder.open(self._name, flags, create=True)
         try:
             self._mend(descriptor)
+            self._folder.sweep()
+            Folder(self._folder.root, *self._folder.parts, BLOBS).sweep()
             self._folder.sync()
         except BaseException:
             os.close(descriptor)

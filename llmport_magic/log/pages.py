@@ -71,6 +71,7 @@ class Pages:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._took = 0.0
+        self._swept = False
         self._variant: dict[int, int] = {}
         self._written: dict[str, str] = {}
         self._made: dict[str, list[dict[str, Any]]] = {}
@@ -135,6 +136,9 @@ class Pages:
     # -- what ------------------------------------------------------------------------------
 
     def _render(self) -> None:
+        if not self._swept:
+            self._folder.sweep()
+            self._swept = True
         self._timeline.refresh()
         for problem in self._timeline.problems:
             self._journal.tell(f"the log skips what it cannot read: {problem}.")

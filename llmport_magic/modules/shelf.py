@@ -56,9 +56,13 @@ class Shelf:
         self._warned: set[str] = set()
 
     def versions(self) -> tuple[Version, ...]:
-        """Return what can be read, in the order of their numbers."""
+        """Return what can be read, in the order of their numbers.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
         found = []
-        for file in self.folder.names():
+        for file in self._files():
             match = _RECORD.match(file)
             if match is None:
                 continue
@@ -111,8 +115,15 @@ class Shelf:
         self._read.pop(f"v{version.number:04d}.json", None)
         return next((each for each in self.versions() if each.number == version.number), version)
 
+    def _files(self) -> list[str]:
+        try:
+            return self.folder.names()
+        except OSError as error:
+            # Taken for empty, it would cost a call or a version.
+            raise StoreError(f"`{self.folder.path}` cannot be read: {error}.") from None
+
     def _next(self, first: int) -> int:
-        numbers = [int(match[1]) for file in self.folder.names() if (match := _RECORD.match(file))]
+        numbers = [int(match[1]) for file in self._files() if (match := _RECORD.match(file))]
         return max([*numbers, first - 1]) + 1
 
     def _numbered(self, new: NewVersion, source: str, number: int) -> Version:

@@ -57,13 +57,17 @@ class ModuleStore:
     def __init__(self, directory: str | os.PathLike[str], *, signer: Signer | None = None) -> None:
         self.directory = real_root(directory)
         self._signer = signer or Signer()
+        self._swept = False
         self._shelves: dict[tuple[str, str], Shelf] = {}
 
     # -- versions --------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Return the names of all stored modules, sorted."""
-        found = Folder(self.directory, HOME, "modules").names()
+        try:
+            found = Folder(self.directory, HOME, "modules").names()
+        except OSError as error:
+            raise StoreError(f"`{self.directory}` cannot be read: {error}.") from None
         return [name for name in found if name.isidentifier() and self.versions(name)]
 
     def versions(self, name: str) -> tuple[Version, ...]:
@@ -238,8 +242,8 @@ class ModuleStore:
                 "use `--update` or `--regenerate`, which keep its text as a version."
             )
         self._make_home()
-        old = folder.stat(path.name)
         try:
+            old = folder.stat(path.name)
             after = None if old is None else old.st_mtime
             folder.write(path.name, version.source.encode(), mode=0o666, after=after)
         except OSError as error:
@@ -251,6 +255,9 @@ class ModuleStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             home_folder(self.directory)
+            if not self._swept:
+                Folder(self.directory).sweep()
+                self._swept = True
         except OSError as error:
             raise StoreError(
                 f"`{self.directory}` cannot be written: {error}. Set `module_dir` to a folder of "
