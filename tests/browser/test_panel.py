@@ -295,6 +295,27 @@ def test_an_update_replaces_the_cell_and_can_be_undone(desk: Desk, model: Model)
     desk.cell(1).get_by_text("Circles").wait_for()
 
 
+def test_an_edited_cell_gets_its_new_base(desk: Desk, model: Model) -> None:
+    """Running an edited module cell renews its first line and leaves the text alone (S0-04)."""
+    model.answer = fenced(GOOD)
+    begin(desk)
+    desk.ask()
+    desk.summary.get_by_text("circle v1").wait_for(timeout=15_000)
+    desk.run(1)
+    desk.wait_until_run(1)
+    first = desk.source(1).partition("\n")[0]
+    desk.cell(1).locator(".cm-content").click()
+    desk.page.keyboard.press("Control+End")
+    desk.page.keyboard.type("\nEDITED = True")
+    desk.page.keyboard.press("Control+Enter")
+    desk.cell(1).locator(".jp-OutputArea-output").get_by_text("circle v2").wait_for()
+    desk.cell(1).get_by_text(first).wait_for(state="detached")
+    renewed, _, rest = desk.source(1).partition("\n")
+    assert re.fullmatch(r"%%llmport_module circle --base [0-9a-f]{16}", renewed)
+    assert "EDITED = True" in rest
+    assert desk.page.get_by_text("%%llmport_module").count() == 1
+
+
 def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -> None:
     """The magic's cell stands below its prompt; asking again replaces it, once (S0-04)."""
     notebook = lab.write("magic", [setup(model), f"%%llmport circle\n{PROMPT}", "last = 1"])
