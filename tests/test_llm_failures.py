@@ -226,3 +226,23 @@ async def test_a_user_can_fall_back(server: Loopback) -> None:
     assert response is not None
 
     assert (response.content, response.provider) == ("from the other", "other")
+
+
+async def test_openrouter_is_asked_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue's row asks the right endpoint, with the key as a bearer token (S0-19)."""
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"error": {"code": 402, "message": "no credit"}})
+
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    row = LLMProvider.from_name(None, "openrouter")
+    assert isinstance(row, LLMProvider)
+    llm = LLMProvider(row.config, transport=Transport(httpx.MockTransport(handler)))
+
+    with pytest.raises(LLMStatusError, match=r"402.*OPENROUTER_API_KEY"):
+        await llm.call("q")
+
+    assert str(seen[0].url) == "https://openrouter.ai/api/v1/chat/completions"
+    assert seen[0].headers["authorization"] == f"Bearer {KEY}"

@@ -34,24 +34,16 @@ _WHOLE = json.dumps(
     {"choices": [{"message": {"content": "ab"}, "finish_reason": "stop"}], "usage": USAGE}
 ).encode()
 
+_FIELDS = (
+    "choices delta message content finish_reason usage error code text reasoning refusal "
+    "prompt_tokens x_groq model object"
+).split()
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "choices",
-                    "delta",
-                    "message",
-                    "content",
-                    "finish_reason",
-                    "usage",
-                    "error",
-                    "code",
-                ]
-                + ["text", "reasoning", "refusal", "prompt_tokens", "x_groq", "model", "object"]
-            ),
+            st.sampled_from(_FIELDS),
             inner,
             max_size=4,
         )
