@@ -138,7 +138,7 @@ class EmbeddedConnector(BaseLLMConnector):
                 seed=self._seed,
                 timeout_ms=self._timeout * 1000,
                 provider=self.provider_name,
-                # What was asked before must not change the rounding, and with it the answer.
+                # What was asked before can change the rounding, and with it the answer.
                 extra={"cache_prompt": False},
                 dialect="openai_completions" if raw else "openai_chat",
                 capabilities=self.capabilities,

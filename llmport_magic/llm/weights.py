@@ -58,8 +58,7 @@ class Weights:
         """Say in one line what would be downloaded, from where, and what to expect of it."""
         return (
             f"{self.name}: {self.bytes / 1e9:.1f} GB, licence {self.licence}, from the official"
-            f" model hub or, by the same hash, the package index; passes {self.passes} small"
-            " module tasks with examples"
+            f" model hub or, by the same hash, the package index; solves {self.passes}"
         )
 
 
