@@ -138,7 +138,8 @@ class _Review:
             only_mentioned = not self._scopes.is_called(node)
             if only_mentioned:
                 return
-        if only_mentioned and at_import and not (_is_code(dotted) or capability == _INSIDE):
+        counts = _is_code(dotted) or capability == _INSIDE or self._scopes.calls_indirectly
+        if only_mentioned and at_import and not counts:
             return
         self._report(node, capability, dotted, at_import)
 

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Python calls these itself while it builds classes.
 _CALLED_BY_CLASSES = {"__init_subclass__", "__set_name__", "__prepare__", "__class_getitem__"}
+# Modules that others import, and that can be reached as their attributes.
+_REACHED_THROUGH = {
+    "os", "sys", "subprocess", "socket", "builtins", "shutil", "importlib", "ctypes", "pickle",
+    "marshal", "posix", "nt", "pty", "inspect", "gc",
+}  # fmt: skip
 _MAX_CHAIN = 60
 
 
@@ -41,6 +46,8 @@ class Scopes:
         self._collect_imports()
         self._collect_aliases()
         self._executed: set[int] = set()
+        # Whether the import calls something through a variable, a table or another call.
+        self.calls_indirectly = False
         self._find_executed()
 
     # -- names -----------------------------------------------------------------------------------
@@ -88,7 +95,7 @@ class Scopes:
                     current, name = step
                     parts.append(name)
                     continue
-            return ".".join([root, *reversed(parts)]) if root else None
+            return _direct(".".join([root, *reversed(parts)])) if root else None
         return None
 
     def _root(self, name: str) -> str | None:
@@ -133,6 +140,8 @@ class Scopes:
         if text is None:
             return None
         if isinstance(base, ast.Call) and isinstance(base.func, ast.Name):
+            if base.func.id in {"globals", "locals"}:
+                return self._root(text)
             module = self._simple(base.args[0]) if base.func.id == "vars" and base.args else None
             return f"{module}.{text}" if module else None
         if isinstance(base, ast.Attribute) and base.attr == "__dict__":
@@ -149,7 +158,7 @@ class Scopes:
             parts.append(node.attr)
             node = node.value
         root = self._root(node.id) if isinstance(node, ast.Name) else None
-        return ".".join([root, *reversed(parts)]) if root else None
+        return _direct(".".join([root, *reversed(parts)])) if root else None
 
     def module_of(self, node: ast.expr) -> str | None:
         """Give the imported module, or part of one, that an expression is."""
@@ -229,7 +238,7 @@ class Scopes:
     def _called_at_import(self, known: set[str]) -> set[str]:
         called: set[str] = set()
         loaded: set[str] = set()
-        indirect = False
+        indirect = self.calls_indirectly
         for node, at_import in self.walk():
             if not at_import:
                 continue
@@ -240,8 +249,18 @@ class Scopes:
                 function = node.func
                 named = isinstance(function, ast.Name) and function.id in known
                 indirect |= not named and not isinstance(function, ast.Attribute)
+        self.calls_indirectly = indirect
         # Through a variable or a table any function that the import mentions may be called.
         return called | loaded if indirect else called
+
+
+def _direct(dotted: str) -> str:
+    """Read `logging.os.system` and `random._os.system` as the `os.system` that they are."""
+    parts = dotted.split(".")
+    for index in range(len(parts) - 1, 0, -1):
+        if parts[index].lstrip("_") in _REACHED_THROUGH:
+            return ".".join([parts[index].lstrip("_"), *parts[index + 1 :]])
+    return dotted
 
 
 def _runs_code(dotted: str) -> bool:
