@@ -34,10 +34,23 @@ _WHOLE = json.dumps(
     {"choices": [{"message": {"content": "ab"}, "finish_reason": "stop"}], "usage": USAGE}
 ).encode()
 
-_FIELDS = (
-    "choices delta message content finish_reason usage error code text reasoning refusal "
-    "prompt_tokens x_groq model object"
-).split()
+_FIELDS = [
+    "choices",
+    "delta",
+    "message",
+    "content",
+    "finish_reason",
+    "usage",
+    "error",
+    "code",
+    "text",
+    "reasoning",
+    "refusal",
+    "prompt_tokens",
+    "x_groq",
+    "model",
+    "object",
+]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -154,6 +167,13 @@ async def test_unusual_statuses_end(status: int) -> None:
     """A status that no provider should send is an error that names it, not a crash."""
     for stream in (True, False):
         assert await _ends(_answering(b"", status), stream=stream) is None
+
+
+async def test_an_answer_that_nobody_damaged_is_whole() -> None:
+    """The answers that the other tests damage are good ones to begin with."""
+    assert await _ends(_answering(_STREAM), stream=True) == "a\u2028ü🙂b"
+    whole = _answering(_WHOLE, kind="application/json")
+    assert await _ends(whole, stream=False) == "ab"
 
 
 async def test_a_prompt_that_cannot_be_sent_is_the_users_error() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ class Incoming:
 
     def __init__(self, response: httpx.Response, outgoing: Outgoing, clock: Clock) -> None:
         self._response = response
-        self._raw = response.aiter_raw()
+        self._raw = _read_before(response) if response.is_stream_consumed else response.aiter_raw()
         self._size = 0
         self.outgoing = outgoing
         self.clock = clock
@@ -181,6 +181,11 @@ class Incoming:
         return httpx.Response(
             self.status, headers=kept, content=text.encode(), request=self.outgoing.scrubbed()
         )
+
+
+async def _read_before(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Give the body of a response that holds it already, as httpx's mock transport makes them."""
+    yield response.content
 
 
 class Transport:
