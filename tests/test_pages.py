@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 import time
+from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -16,6 +19,7 @@ from llmport_magic.log import pages as pages_module
 from llmport_magic.log.events import Event, Kind
 from llmport_magic.log.journal import Journal
 from llmport_magic.log.pages import Pages
+from llmport_magic.secrets import Secret
 
 CODE = "def area(r):\n    return r\n"
 
@@ -140,6 +144,22 @@ def test_every_text_gives_a_valid_page(
     json.loads(data.decode("utf-8", "strict"))
     assert len(data) < 400_000
     assert len(book(tmp_path).cells) >= 6
+
+
+def test_no_key_is_on_a_page(tmp_path: Path, journal: Journal, pages: Pages) -> None:
+    """A key is on no page, in no spelling and in no metadata (X-07)."""
+    key = 'planted"page\\secret/with+signs==77'
+    Secret(key)
+    for kind in Kind:
+        planted = event(f"a {key} b", kind, run=key, error=key, usage={key: key}, status=key)
+        journal.append_sync(replace(planted, module=key, provider=key, model=key))
+    journal.append_sync(event("x" * 300_000 + key, Kind.RESPONSE))
+    pages.flush()
+
+    spellings = [key, json.dumps(key)[1:-1], quote(key, safe=""), b64encode(key.encode()).decode()]
+    for path in tmp_path.rglob("*"):
+        data = path.read_bytes() if path.is_file() else b""
+        assert not any(spelling.encode() in data for spelling in spellings), path
 
 
 def test_a_long_answer_shows_its_ends(tmp_path: Path, journal: Journal, pages: Pages) -> None:

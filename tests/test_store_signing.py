@@ -11,6 +11,7 @@ import pytest
 from llmport_magic.errors import StoreError
 from llmport_magic.modules.signing import Signer
 from llmport_magic.modules.store import ModuleStore, NewVersion, StoreWarning, version_key
+from llmport_magic.secrets import Secret
 
 
 def new(source: str, prompt: str = "p", **more: object) -> NewVersion:
@@ -116,3 +117,18 @@ def test_without_a_key_versions_are_kept_unsigned(tmp_path: Path) -> None:
         made = store.add(new("x = 1\n", verdict={"proof": "passed"}))
 
     assert not made.signed
+
+
+def test_no_key_is_stored_with_a_version(store: ModuleStore) -> None:
+    """A key in a prompt, an option or a finding is not in the folder that is shared (X-07)."""
+    key = "planted-secret-in-a-prompt-42"
+    Secret(key)
+    draft = new("x = 1\n", f"use {key}", options={"with": key}, verdict={"findings": (f"a {key}",)})
+
+    made = store.add(draft)
+    again = store.confirm(made, {"findings": [key]})
+
+    assert store.by_key("circle", version_key("circle", "", f"use {key}", {})) == again
+    assert again.signed
+    for path in store.directory.rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes()

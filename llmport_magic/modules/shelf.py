@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from llmport_magic.modules.version import (
     to_record,
     version_id,
 )
+from llmport_magic.secrets import redact
 
 _RECORD = re.compile(r"v(\d{4,9})\.json\Z")
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
@@ -105,7 +107,7 @@ class Shelf:
 
     def confirm(self, version: Version, verdict: dict[str, Any] | None, consented: bool) -> Version:
         """Keep a newer statement of this user about a stored text."""
-        statement = _statement(version, verdict, consented)
+        statement = _statement(version, _without_secrets(verdict), consented)
         try:
             signature = self._signer.sign(version.source_hash, statement)
             text = json.dumps({**statement, "signature": signature}, default=str)
@@ -128,6 +130,7 @@ class Shelf:
 
     def _numbered(self, new: NewVersion, source: str, number: int) -> Version:
         values = {each: getattr(new, each) for each in NewVersion.__dataclass_fields__}
+        values = {each: _without_secrets(value) for each, value in values.items()}
         values |= {"source": source, "name": self.name}
         return Version(
             **values,
@@ -201,6 +204,17 @@ class Shelf:
         self._warned.add(file)
         where = self.folder.path / file if file.endswith(".json") else self.name
         warnings.warn(f"`{where}` is left out: {error}", StoreWarning, stacklevel=4)
+
+
+def _without_secrets(value: Any) -> Any:
+    # A folder of versions is made to be shared.
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact(str(key)): _without_secrets(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(each) for each in value]
+    return value
 
 
 def _statement(version: Version, verdict: Any, consented: bool) -> dict[str, Any]:
