@@ -324,7 +324,7 @@ def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -
     desk.open()
     desk.run(0)
     desk.wait_until_run(0)
-    time.sleep(1)
+    time.sleep(2)  # the link is made behind the scenes once the cell has ended
     desk.run(1)
     desk.cell(2).get_by_text("%%llmport_module circle").wait_for()
     assert desk.source(3) == "last = 1"
