@@ -189,16 +189,39 @@ async def test_safety_and_proof_are_two_axes(
         assert any("line 8: " in finding or "line 7: " in finding for finding in verdict.findings)
 
 
-async def test_effects_at_import_wait_for_consent(tmp_path: Path) -> None:
-    """Code that would act when imported is not run before the user allows it (S0-43)."""
+@pytest.mark.parametrize("level", ["landlock+seccomp", "rlimits only"])
+async def test_effects_at_import_are_held_or_wait_for_consent(
+    level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that acts when imported runs where the sandbox holds it, else after consent (S0-43)."""
     source = f"open('mark', 'w').close()\n{AREA}"
+    if level not in {"rlimits only", sandbox.level()}:
+        pytest.skip("this kernel confines less")
+    monkeypatch.setattr(sandbox, "level", lambda: level)
 
     before = await _verify(source)
 
-    assert (before.safety, before.proof) == ("ask", "unverified")
-    assert before.line().startswith("2 examples not run · static only · needs your consent")
+    assert before.safety == "ask"
+    assert "needs your consent" in before.line()
+    assert before.proof == ("passed" if level == "landlock+seccomp" else "unverified")
     after = await _verify(source, consent=True)
     assert (after.safety, after.proof) == ("ask", "passed")
+
+
+async def test_unconfined_child_runs_nothing_that_must_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the child cannot be confined after all, code that must be held is not run (S0-43)."""
+    child = tmp_path / "sandbox_child.py"
+    child.write_bytes(sandbox._CHILD.read_bytes())
+    monkeypatch.setattr(sandbox, "_CHILD", child)
+    monkeypatch.setattr(sandbox, "level", lambda: "landlock+seccomp")
+    mark = tmp_path / "mark"
+
+    verdict = await _verify(f"open({str(mark)!r}, 'w').close()\n{AREA}")
+
+    assert verdict.proof == "unverified"
+    assert not mark.exists()
 
 
 async def test_effect_that_the_sandbox_denies_is_no_fault(tmp_path: Path) -> None:
@@ -212,9 +235,11 @@ async def test_effect_that_the_sandbox_denies_is_no_fault(tmp_path: Path) -> Non
     assert not verdict.broken
 
 
-async def test_trust_always_is_consent() -> None:
+async def test_trust_always_is_consent(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `trust = "always"` code that asks is run at once (S0-43)."""
     source = "import sys\nsys.path.append('x')\n" + AREA
+
+    monkeypatch.setattr(sandbox, "level", lambda: "rlimits only")
 
     assert (await _verify(source)).proof == "unverified"
     assert (await _verify(source, trust="always")).proof == "passed"

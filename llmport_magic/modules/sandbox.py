@@ -33,6 +33,7 @@ _CHILD = Path(__file__).with_name("sandbox_child.py")
 _MAX_RESULT = 4_000_000
 _MAX_NEW_TASKS = 512
 _POLL_SECONDS = 0.1
+CONFINED = "landlock+seccomp"
 
 Status = Literal["ok", "import_error", "crashed", "timeout", "forged", "unavailable"]
 
@@ -50,6 +51,7 @@ class SandboxJob:
         seconds: how long all of it may take.
         memory_mb: how much memory it may use.
         fixed_names: names that the examples know, with the text of their literal values.
+        confined: whether it may only run where Landlock and seccomp hold it.
     """
 
     source: str
@@ -60,6 +62,7 @@ class SandboxJob:
     seconds: float = 20.0
     memory_mb: int = 2048
     fixed_names: Mapping[str, str] = field(default_factory=dict)
+    confined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +241,7 @@ class _Child:
             "examples": list(job.examples),
             "path": import_path(job),
             "listed": listed_folders(job),
+            "confined": job.confined,
             "fixed": dict(job.fixed_names),
             "limits": limits,
         }
@@ -257,6 +261,8 @@ class _Child:
         tasks = tasks_on_machine() or 0
         for line in self._arriving(deadline, tasks):
             problem = seen.take(line, self._nonce)
+            if self._job.confined and seen.level != CONFINED:
+                return self._result(seen, "unavailable", "this system cannot confine the code")
             if problem:
                 return self._result(seen, "forged", problem)
             if seen.ended:

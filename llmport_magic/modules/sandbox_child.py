@@ -248,7 +248,10 @@ def main() -> None:
             line = line[os.write(channel, line) :]
 
     limits = _limit(job["limits"])
-    tell(kind="begin", limits=limits, holds=_confine(job["path"], job["listed"]))
+    holds = _confine(job["path"], job["listed"])
+    tell(kind="begin", limits=limits, holds=holds)
+    if job["confined"] and holds != ["landlock", "seccomp"]:
+        os._exit(1)
     sys.path[:] = job["path"]
     file = os.path.join(os.getcwd(), f"{job['name']}.py")  # noqa: PTH109, PTH118
     try:

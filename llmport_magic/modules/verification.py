@@ -159,12 +159,12 @@ def _before_running(candidate: _Candidate) -> Verdict:
 
 
 def _may_run(verdict: Verdict, candidate: _Candidate) -> bool:
-    """Tell whether the code may run in the sandbox: not what it would do unasked at import."""
-    if candidate.consent:
+    """Tell whether the code may run: effects at import only where they are held, or allowed."""
+    if candidate.consent or verdict.safety == "clean":
         return True
     if verdict.safety == "refuse":
         return False
-    return verdict.safety == "clean" or not _acts_at_import(assess(candidate.source))
+    return sandbox.level() == sandbox.CONFINED or not _acts_at_import(assess(candidate.source))
 
 
 def _acts_at_import(report: PolicyReport) -> bool:
@@ -200,6 +200,7 @@ async def _run(candidate: _Candidate, before: Verdict) -> Verdict:
             seconds=settings.sandbox_seconds,
             memory_mb=settings.sandbox_memory_mb,
             fixed_names=candidate.fixed_names,
+            confined=not candidate.consent and _acts_at_import(assess(candidate.source)),
         )
     )
     if result.status == "unavailable":
