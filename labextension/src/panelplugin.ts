@@ -39,7 +39,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(panel, panel.id);
 
     app.commands.addCommand(CommandIDs.showPanel, {
-      label: trans.__('Show the LLM Module Panel'),
+      label: trans.__('Show llmport panel'),
       caption: trans.__('Write a prompt that becomes a checked Python module'),
       icon: panelIcon,
       describedBy: { args: { type: 'object', properties: {} } },
