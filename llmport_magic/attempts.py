@@ -69,9 +69,22 @@ async def record(
 
 
 async def check_module(
-    source: str, name: str, examples: Sequence[Example], settings: Settings
+    source: str,
+    name: str,
+    examples: Sequence[Example],
+    settings: Settings,
+    *,
+    consent: bool = False,
 ) -> Verdict:
-    """Verify the source of a module against its examples."""
+    """Verify the source of a module against its examples.
+
+    Args:
+        source: the module's text.
+        name: its name.
+        examples: what must hold.
+        settings: the limits of the check.
+        consent: whether the user's own act allows its import-time effects.
+    """
     from llmport_magic.modules.verification import verify
 
     directory = Path(settings.module_dir).resolve()  # noqa: ASYNC240 - no disk is slower than a call
@@ -81,6 +94,7 @@ async def check_module(
         examples=tuple(examples),
         settings=settings,
         module_dir=directory,
+        consent=consent,
     )
 
 

@@ -161,8 +161,9 @@ async def ensure_checked(
         if not verdict.missing:
             return version, verdict
     store = session.store(settings)
+    examples = examples_of(store, version)
     verdict = await check_module(
-        version.source, version.name, examples_of(store, version), settings
+        version.source, version.name, examples, settings, consent=version.consented
     )
     by_hand = version.origin in {"cell", "file"}
     failed = verdict.proof == "failed" and not by_hand and not verdict.missing
@@ -316,7 +317,7 @@ async def _store_edit(
         examples = tuple(parse_examples(new.prompt))
     else:
         examples = examples_of(store, parent) if parent else ()
-    verdict = await check_module(new.source, new.name, examples, settings)
+    verdict = await check_module(new.source, new.name, examples, settings, consent=True)
     if verdict.safety == "refuse" or (verdict.broken and not verdict.missing):
         store.keep_draft(new.name, new.source)
         raise VerificationError(
