@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmport_magic.errors import ModuleNotStoredError, StoreError
 from llmport_magic.files import Folder
@@ -21,6 +24,7 @@ from llmport_magic.modules.store import (
     version_id,
     version_key,
 )
+from llmport_magic.modules.version import from_record, to_record
 
 _ADDER = """
 import sys
@@ -164,6 +168,7 @@ def test_a_damaged_record_is_left_out_with_its_name(store: ModuleStore, damage: 
         {"verdict": "passed"},
         {"cost": "free"},
         {"key": None},
+        {"created": "yesterday"},
     ],
 )
 def test_a_record_with_a_wrong_field_is_not_used(
@@ -330,3 +335,28 @@ def test_a_version_is_a_value(store: ModuleStore) -> None:
     assert replace(made) == made
     with pytest.raises(AttributeError):
         made.source = ""  # type: ignore[misc]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    ),
+    st.sampled_from([each.name for each in fields(Version)]),
+)
+def test_no_record_can_break_the_store(value: object, name: str) -> None:
+    """Whatever stands in a record's field, it is read or refused with a reason."""
+    record = {
+        "v": 1,
+        "name": "circle",
+        "number": 1,
+        "id": version_id("0" * 64, ""),
+        "key": "0" * 64,
+        "created": "2026-01-01",
+        name: value,
+    }
+
+    with contextlib.suppress(ValueError):
+        read = from_record(record, name="circle", number=1, source="")
+        assert json.dumps(to_record(read))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from llmport_magic.errors import StoreError
-from llmport_magic.files import Folder
+from llmport_magic.files import HOME, Folder
 from llmport_magic.log.events import Event
 from llmport_magic.log.journal import Journal
 from llmport_magic.log.lines import Blob, LineProblem
@@ -294,7 +294,9 @@ def _excerpt(folder: Folder, blob: Blob) -> tuple[str, str]:
         length=max(blob.characters, _PEEK + 1),
         tail=tail.decode("utf-8", "replace"),
     )
-    return "/".join([*folder.parts, BLOBS, blob.sha256]), text
+    if folder.parts[:1] == (HOME,):
+        return "/".join([*folder.parts, BLOBS, blob.sha256]), text
+    return str(folder.path / BLOBS / blob.sha256), text
 
 
 def _validate(data: bytes) -> None:

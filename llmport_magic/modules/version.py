@@ -9,6 +9,7 @@ import re
 import tokenize
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 _COOKIE = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)", re.ASCII)
@@ -150,7 +151,7 @@ def from_record(record: Any, *, name: str, number: int, source: str) -> Version:
 
 
 def _shapes(version: Version) -> dict[str, bool]:
-    texts = ("prompt", "origin", "created")
+    texts = ("prompt", "origin")
     optional = ("parent", "provider", "model", "cell_id")
     numbers = ("cost", "seconds")
     return {
@@ -168,4 +169,13 @@ def _shapes(version: Version) -> dict[str, bool]:
         },
         "verdict": isinstance(version.verdict, dict | None),
         "consented": isinstance(version.consented, bool),
+        "created": _is_time(version.created),
     }
+
+
+def _is_time(text: object) -> bool:
+    try:
+        datetime.fromisoformat(str(text))
+    except ValueError:
+        return False
+    return isinstance(text, str)
