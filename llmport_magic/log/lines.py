@@ -179,7 +179,7 @@ def plain(value: Any) -> Any:
 
 def _text(literal: bytes) -> str:
     # A session is scanned by its heads: nearly all of them are without escapes.
-    return json.loads(literal) if b"\\" in literal else literal[1:-1].decode()  # type: ignore[no-any-return]
+    return json.loads(literal) if b"\\" in literal else literal[1:-1].decode()
 
 
 def _safe(text: str) -> str:
