@@ -110,6 +110,13 @@ def test_a_hand_edit_stays_on_run_all(book: Notebook) -> None:
     assert book.calls == 1
 
 
+def test_what_the_panel_made_can_be_updated_before_its_cell_ran(book: Notebook) -> None:
+    """An update of a module that is stored, but not registered yet, builds on it (S0-42)."""
+    first = book.prompt("area")
+    book.current = None
+    assert book.prompt("sector", update=True).parent == first.id
+
+
 def test_an_update_cell_run_twice_is_one_update(book: Notebook) -> None:
     """Running only the update cell again selects its version, it does not update twice (S0-07)."""
     book.prompt("area")

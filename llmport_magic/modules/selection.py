@@ -89,6 +89,9 @@ def _select_for_update(
     store: ModuleStore, cell: CellPrompt, current: Version | None, foreign: str | None
 ) -> Decision:
     parent = current or (store.adopt(cell.name) if foreign is not None else None)
+    if parent is None and (stored_so_far := store.versions(cell.name)):
+        # Made in the panel, and its cell has not been run yet.
+        parent = stored_so_far[-1]
     if parent is None:
         known = ", ".join(f"`{name}`" for name in store.names()) or "none yet"
         raise ModuleNotStoredError(
