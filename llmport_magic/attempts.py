@@ -129,7 +129,8 @@ async def ask(
     from llmport_magic.modules.strategy import first_attempt, next_attempt
 
     settings = request.settings
-    provider, why = choose_provider(settings)
+    # Choosing may look at a local port: the loop must not wait for it.
+    provider, why = await asyncio.to_thread(choose_provider, settings)
     connector = connector_for(replace(settings, provider=provider))
     asked = AskedFor(request, session, examples, connector)
     spent, begun = Spent(), time.monotonic()
