@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import llmport_magic
+from llmport_magic.settings import Settings, setting_names
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
@@ -18,6 +20,8 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/benchmarks.md",
     "CONTRIBUTING.md",
+    "docs/embedded.md",
+    "docs/settings.md",
     "README.md",
 )
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -98,6 +102,15 @@ def test_every_file_of_the_package_has_its_place() -> None:
     parts = {path.relative_to(package).with_suffix("").parts[0] for path in package.rglob("*.py")}
 
     assert [part for part in parts if part != "__init__" and part not in text] == []
+
+
+def test_every_setting_is_documented() -> None:
+    """`docs/settings.md` lists every setting with its default, and no other."""
+    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    listed = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*?)`? \|", text, flags=re.MULTILINE))
+    defaults = {f.name: f.default for f in fields(Settings) if f.name in setting_names()}
+
+    assert listed == {n: "" if v is None else str(v) for n, v in defaults.items()}
 
 
 def test_there_is_one_version() -> None:
