@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import LLMOutputError, LLMStreamError, VerificationError
+from llmport_magic.llm.cost import cost_of
 from llmport_magic.log.events import Event, Kind
 from llmport_magic.progress import (
     Answer,
@@ -125,13 +126,10 @@ async def ask(
         LLMError: the model did not deliver; the log holds what arrived.
         VerificationError: no answer passed; the last one is kept as a draft.
     """
-    from llmport_magic.llm.registry import choose_provider, connector_for
     from llmport_magic.modules.strategy import first_attempt, next_attempt
 
     settings = request.settings
-    # Choosing may look at a local port: the loop must not wait for it.
-    provider, why = await asyncio.to_thread(choose_provider, settings)
-    connector = connector_for(replace(settings, provider=provider))
+    provider, why, connector = await _connector(settings)
     asked = AskedFor(request, session, examples, connector)
     spent, begun = Spent(), time.monotonic()
     history: list[AttemptRecord] = []
@@ -174,6 +172,14 @@ async def ask(
         verdicts.append(verdict)
         plan = next_attempt(connector.capabilities, tuple(history), settings)
     raise _given_up(request, session, history, verdicts)
+
+
+async def _connector(settings: Settings) -> tuple[str, str, BaseLLMConnector]:
+    from llmport_magic.llm.registry import choose_provider, connector_for
+
+    # Choosing may look at a local port: the loop must not wait for it.
+    provider, why = await asyncio.to_thread(choose_provider, settings)
+    return provider, why, connector_for(replace(settings, provider=provider))
 
 
 def _wire(asked: AskedFor, plan: AttemptPlan, parent: Version | None) -> Request:
@@ -388,11 +394,3 @@ class Attempt:
             completion_tokens=self.response.usage["completion_tokens"],
             seconds=time.monotonic() - self._begun,
         )
-
-
-def cost_of(response: LLMResponse) -> float | None:
-    """Give what an answer cost in US dollars, or `None` when the price is unknown."""
-    from llmport_magic.llm.cost import estimate_cost
-
-    usage = response.usage
-    return estimate_cost(usage["prompt_tokens"], usage["completion_tokens"], response.model)

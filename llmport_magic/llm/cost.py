@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
+    from llmport_magic.llm.reply import LLMResponse
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -26,13 +27,20 @@ def estimate_cost(
         completion_tokens: tokens received.
         model: the model's name as the provider spells it; without one the price is unknown.
     """
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    return _cost(usage, model)
+
+
+def cost_of(response: LLMResponse) -> float | None:
+    """Give what an answer cost in US dollars, or `None` where the price is not known."""
+    return _cost(response.usage, response.model)
+
+
+def _cost(usage: Mapping[str, int], model: str | None) -> float | None:
     from llmport_magic.llm.registry import default_registry
 
     profile = default_registry().find_model(model) if model else None
-    if profile is None:
-        return None
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-    return cost_of_usage(usage, profile.capabilities)
+    return None if profile is None else cost_of_usage(usage, profile.capabilities)
 
 
 def cost_of_usage(usage: Mapping[str, int], capabilities: LLMCapabilities) -> float | None:
