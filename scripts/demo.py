@@ -287,7 +287,9 @@ def tell(folder: Path, versions: dict[str, Any], seconds: float) -> None:
     print(f"\nlog:      {folder / 'llmport_log.ipynb'}")
     print(f"notebook: {folder / NOTEBOOK.name}")
     print(f"\nAll as promised, in {seconds:.0f} s. Open it with the panel in the side bar:")
-    print(f"    jupyter lab {folder / NOTEBOOK.name}")
+    # The command of this environment, which need not be on the user's path.
+    lab = Path(sys.executable).with_name("jupyter")
+    print(f"    {lab} lab {folder / NOTEBOOK.name}")
 
 
 def indented(text: str) -> str:
