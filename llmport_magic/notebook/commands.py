@@ -79,7 +79,8 @@ def _modules(words: list[str], shell: Any) -> None:  # noqa: ARG001
         versions = store.versions(name)
         newest = versions[-1]
         at = f"v{current.number} is current" if current else "not registered in this kernel"
-        _say(f"{name:<20} {len(versions)} versions, newest v{newest.number} · {at}")
+        count = "1 version" if len(versions) == 1 else f"{len(versions)} versions"
+        _say(f"{name:<20} {count}, newest v{newest.number} · {at}")
 
 
 def _named(words: list[str], usage: str) -> tuple[str, Settings, Session]:
