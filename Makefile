@@ -68,6 +68,7 @@ $(VENV)/demo.stamp: $(BIN)/python $(PROJECT) $(FRONT) $(CODE)
 $(VENV)/test.stamp: $(BIN)/python $(PROJECT) $(FRONT)
 	$(PIP) install --editable '.[embedded,lab,test]'
 	$(BIN)/jupyter-builder develop --overwrite .
+	@rm -f llmport_magic/labextension/install.json # the wheel takes the one at the root
 	@rm -f $(VENV)/demo.stamp
 	@touch $@
 
