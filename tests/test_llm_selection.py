@@ -12,7 +12,7 @@ from loopback import Loopback, failure, raw, reply
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import embedded, selection
+from llmport_magic.llm import embedded, selection, transport
 from llmport_magic.llm.capabilities import (
     Provider,
 )
@@ -42,6 +42,9 @@ def server() -> Iterator[Loopback]:
     """Serve what the test scripts."""
     with Loopback() as running:
         yield running
+
+
+REAL_ANSWERS = transport.answers
 
 
 @pytest.fixture(autouse=True)
