@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -82,10 +81,7 @@ def test_then_a_local_server_then_the_embedded_model(monkeypatch: pytest.MonkeyP
 
 def test_a_real_local_server_is_found(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe asks the models endpoint, waits 0.3 s at most, and is remembered a while."""
-    monkeypatch.undo()
-    for name in [name for name in os.environ if "API_KEY" in name or "LLMPORT" in name]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(embedded, "installed", lambda *_: False)
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", REAL_ANSWERS)
     server.always(raw('{"data": [{"id": "m"}]}'))
     row = default_registry().provider("local")
     fields_ = {f.name: getattr(row, f.name) for f in fields(Provider)} | {"base_url": server.url}
