@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def needs_consent(version: Version, settings: Settings) -> bool:
     """Tell whether only the user may make this version live, by running its cell."""
-    if version.consented or version.origin in {"cell", "file"}:
+    # Only a consent that this user signed counts: a record may claim any origin.
+    if version.consented:
         return False
     if settings.trust == "never":
         return True

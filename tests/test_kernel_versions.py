@@ -80,3 +80,17 @@ def test_examples_must_not_use_the_notebooks_variables(shell: Kernel) -> None:
     assert outcome.status == "error"
     assert "radius_of_mine" in outcome.error
     assert shell.value("script.calls") == "0"
+
+
+def test_an_edit_that_is_still_held_is_not_registered(shell: Kernel) -> None:
+    """Editing a held cell and keeping `--hold` is no consent, for its prompt cell neither."""
+    answer(shell, "fenced(HELD)")
+    prompt = "%%llmport circle\nArea without examples.\n"
+    held = shell.run(prompt, cell_id="p1").next_cell
+    edited = shell.run(held + "\n\nEDITED = True\n", cell_id="m1")
+    assert "held back" in edited.shown
+    again = shell.run(prompt, cell_id="p1")
+    assert again.status == "ok", again.shown
+    assert "consent" in again.shown
+    assert shell.value("'circle' in globals()") == "False"
+    assert not (shell.folder / "seen.txt").exists()
