@@ -356,7 +356,8 @@ class Attempt:
                 verdict = await check_plain(source, request.settings)
             else:
                 verdict, source = await self._check_and_mend(request.name, source)
-        await self._log(Kind.VERIFY, verdict.line(), verdict=verdict.to_dict())
+        found = "\n".join([verdict.line(), *verdict.findings[:5]])
+        await self._log(Kind.VERIFY, found, verdict=verdict.to_dict())
         return verdict, source
 
     async def _check_and_mend(self, name: str, source: str) -> tuple[Verdict, str]:

@@ -118,6 +118,8 @@ def test_nothing_is_registered_when_no_answer_passes(shell: Kernel) -> None:
     assert outcome.status == "error"
     assert "nothing was registered" in outcome.error.lower()
     assert "is the example right" in outcome.error
+    checks = [line for line in journal(shell.folder) if line["kind"] == "VERIFY"]
+    assert "gave 0.0, expected 7" in json.dumps(checks)
     assert not (shell.folder / "circle.py").exists()
     assert outcome.next_cell == ""
     assert shell.value("script.calls") == "2"
