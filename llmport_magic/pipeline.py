@@ -10,6 +10,7 @@ live, on the thread that owns the namespace. Each step's detail lives in the mod
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -210,7 +211,9 @@ async def _store(
 
     assert request.name is not None
     store = session.store(request.settings)
-    version = store.add(
+    # The store waits for the disk: the loop that streams other answers must not.
+    version = await asyncio.to_thread(
+        store.add,
         NewVersion(
             name=request.name,
             key=decision.key,
@@ -229,7 +232,7 @@ async def _store(
             cost=answer.spent.cost,
             seconds=round(answer.spent.seconds, 3),
             cell_id=request.cell_id,
-        )
+        ),
     )
     session.supersede(store, version, request.cell_id)
     _raise_for_missing_package(version, answer.verdict)
@@ -326,4 +329,4 @@ async def _store_edit(
             findings=verdict.findings,
             source=new.source,
         )
-    return store.add(replace(new, verdict=verdict.to_dict())), verdict
+    return await asyncio.to_thread(store.add, replace(new, verdict=verdict.to_dict())), verdict

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmport_magic.log.events import Event, Kind
+from llmport_magic.log.events import Event
 from llmport_magic.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,10 +136,6 @@ class Session:
         if not settings.log:
             return None
         return bridge.run(self.record(settings, event))
-
-    def note(self, settings: Settings, text: str, *, run: str, module: str | None) -> None:
-        """Write a remark to the log."""
-        self.record_now(settings, Event(kind=Kind.NOTE, run=run, module=module, text=text))
 
     def close(self) -> None:
         """Write what is still due and let go of every file."""
