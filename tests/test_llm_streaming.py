@@ -174,7 +174,7 @@ async def test_reasoning_is_given_apart(server: Loopback) -> None:
 
     assert [chunk.reasoning for chunk in chunks][:1] == ["hm"]
     assert stream.response.content == "a"
-    assert stream.response.metadata["reasoning"] == "hm"
+    assert stream.response.reasoning == "hm"
 
 
 async def test_limits_stop_what_has_no_end(server: Loopback) -> None:

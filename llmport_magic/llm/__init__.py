@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.cost import estimate_cost
-    from llmport_magic.llm.messages import LLMMessage, LLMRole, Message
+    from llmport_magic.llm.messages import Image, LLMMessage, LLMRole, Message, ToolCall
     from llmport_magic.llm.mock import MockConnector
     from llmport_magic.llm.provider import LLMConfig, LLMProvider
     from llmport_magic.llm.registry import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from llmport_magic.llm.reply import Chunk, LLMResponse
     from llmport_magic.llm.streams import ResponseStream
+    from llmport_magic.llm.tools import Tool
     from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError, LLMTimeoutError
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "PROVIDER_CONFIG",
     "BaseLLMConnector",
     "Chunk",
+    "Image",
     "LLMCapabilities",
     "LLMConfig",
     "LLMConnectionError",
@@ -55,6 +57,8 @@ __all__ = [
     "Provider",
     "ProviderType",
     "ResponseStream",
+    "Tool",
+    "ToolCall",
     "estimate_cost",
     "register_provider",
 ]
@@ -63,12 +67,13 @@ _HOMES = {
     "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
-    "messages": ("LLMMessage", "LLMRole", "Message"),
+    "messages": ("Image", "LLMMessage", "LLMRole", "Message", "ToolCall"),
     "mock": ("MockConnector",),
     "provider": ("LLMConfig", "LLMProvider"),
     "registry": ("CONNECTOR_MAP", "LLMRegistry", "PROVIDER_CONFIG", "register_provider"),
     "reply": ("Chunk", "LLMResponse"),
     "streams": ("ResponseStream",),
+    "tools": ("Tool",),
     "transport": ("LLMConnectionError", "LLMStatusError", "LLMTimeoutError"),
 }
 

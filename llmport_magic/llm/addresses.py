@@ -10,22 +10,25 @@ from llmport_magic.errors import ConfigError
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 
 
-def endpoint(base_url: str, path: str) -> str:
+def endpoint(base_url: str, path: str, default_path: str = "/v1") -> str:
     """Join the base URL of an API and a path below it, after checking where it leads.
 
-    A base URL without a path gets `/v1`; one that already ends in the path is taken as it is.
+    A base URL that already ends in the path is taken as it is.
 
     Args:
         base_url: as the user or the catalogue gives it; its query is kept.
-        path: for example `chat/completions`.
+        path: for example `chat/completions`; it may have a query of its own.
+        default_path: of a base URL without a path.
 
     Raises:
         ConfigError: nothing may be sent to that address.
     """
     parts = check_address(base_url)
-    base = parts.path.rstrip("/") or "/v1"
+    path, _, query = path.partition("?")
+    base = parts.path.rstrip("/") or default_path.rstrip("/")
     joined = base if base.endswith(f"/{path}") else f"{base}/{path}"
-    return urlunsplit((parts.scheme, parts.netloc, joined, parts.query, ""))
+    queries = "&".join(filter(None, (parts.query, query)))
+    return urlunsplit((parts.scheme, parts.netloc, joined, queries, ""))
 
 
 def check_address(base_url: str) -> SplitResult:

@@ -22,6 +22,7 @@ from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
 from llmport_magic.llm.sse import LineSplitter, LineTooLongError, ServerEvent, SSEDecoder
 from llmport_magic.llm.transport import Incoming, LLMTimeoutError, Outgoing, Transport, names
+from llmport_magic.llm.wire import ErrorDetails
 
 if TYPE_CHECKING:
     from llmport_magic.llm.wire import Call, Dialect, Limits, Target
@@ -85,7 +86,7 @@ async def models(ask: Ask) -> tuple[str, ...]:
     clock = Clock(ask.limits)
     outgoing = Outgoing(
         method="GET",
-        url=endpoint(ask.target.base_url, ask.dialect.MODELS_PATH),
+        url=endpoint(ask.target.base_url, ask.dialect.MODELS_PATH, ask.dialect.DEFAULT_PATH),
         target=ask.target,
         key_header=ask.dialect.KEY_HEADER,
         key_prefix=ask.dialect.KEY_PREFIX,
@@ -228,6 +229,8 @@ class _Reading:
         chunk = self._reader.read(data, event.event)
         if chunk is None:
             return None
+        if isinstance(chunk, ErrorDetails):
+            raise stream_failure(self._incoming, chunk, "".join(self._text))
         if escaped or self._held:
             chunk = replace(chunk, text=self._mended(chunk.text))
         if chunk.text:
@@ -280,8 +283,9 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
     while True:
         request = ask.dialect.build_request(replace(ask.call, refused=frozenset(ask.refused)))
         outgoing = Outgoing(
-            url=endpoint(ask.target.base_url, request.path),
+            url=endpoint(ask.target.base_url, request.path, ask.dialect.DEFAULT_PATH),
             target=ask.target,
+            headers=request.headers,
             body=_encoded(request.body),
             key_header=ask.dialect.KEY_HEADER,
             key_prefix=ask.dialect.KEY_PREFIX,

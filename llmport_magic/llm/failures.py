@@ -37,16 +37,17 @@ def body_failure(incoming: Incoming, body: bytes, details: ErrorDetails) -> LLME
 
 
 def stream_failure(incoming: Incoming, details: ErrorDetails, partial: str) -> LLMError:
-    """Make the error of an error object in the middle of a stream."""
-    who = _who(incoming.outgoing.target)
-    return LLMStreamError(
-        f"{who} broke the answer off: {shown(details.message)}",
-        partial=partial,
-        status=details.status,
-        request_id=incoming.request_id or None,
-        provider=incoming.outgoing.target.provider,
-        model=incoming.outgoing.target.model,
-    )
+    """Make the error of an error object, or of a blocked answer, in the middle of a stream."""
+    known: dict[str, Any] = {
+        "status": details.status,
+        "request_id": incoming.request_id or None,
+        "provider": incoming.outgoing.target.provider,
+        "model": incoming.outgoing.target.model,
+    }
+    who, said = _who(incoming.outgoing.target), shown(details.message)
+    if details.code in _BLOCKED:
+        return LLMContentError(f"{who} blocked this: {said}: change what the prompt says", **known)
+    return LLMStreamError(f"{who} broke the answer off: {said}", partial=partial, **known)
 
 
 def format_failure(incoming: Incoming, body: bytes) -> LLMError:

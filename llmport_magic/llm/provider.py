@@ -13,6 +13,7 @@ from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
 from llmport_magic.llm.messages import Message, as_messages
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy
 from llmport_magic.llm.streams import Gathering, ResponseStream
+from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Target
 from llmport_magic.secrets import Secret, find_key
 
@@ -31,6 +32,12 @@ OPTIONS = (
     "top_p",
     "extra",
     "prefill",
+    "tools",
+    "tool_choice",
+    "json_mode",
+    "json_schema",
+    "options",
+    "timeout_ms",
 )
 
 
@@ -142,12 +149,12 @@ class LLMProvider(BaseLLMConnector):
     async def complete(self, messages: Messages, **options: Any) -> LLMResponse:
         """Ask, and get the whole answer; see `BaseLLMConnector.complete`."""
         call = self._call(as_messages(messages), options, stream=False)
-        return await bridge.in_bridge(self._complete(call))
+        return await bridge.in_bridge(self._complete(call, self._limits(options)))
 
-    async def _complete(self, call: Call) -> LLMResponse:
+    async def _complete(self, call: Call, limits: Limits) -> LLMResponse:
         from llmport_magic.llm.exchange import whole
 
-        ask = await self._ask(call)
+        ask = await self._ask(call, limits)
         gathering = self._gathered(ask)
         chunk, raw = await whole(ask)
         gathering.add(chunk)
@@ -158,12 +165,13 @@ class LLMProvider(BaseLLMConnector):
     def stream(self, messages: Messages, **options: Any) -> ResponseStream:
         """Ask, and get the answer as it arrives; nothing is sent before the first piece is read."""
         call = self._call(as_messages(messages), options, stream=True)
+        limits = self._limits(options)
         notes: dict[str, Any] = {}
 
         async def source() -> AsyncGenerator[Chunk | list[Chunk], None]:
             from llmport_magic.llm.exchange import streamed
 
-            ask = await self._ask(call)
+            ask = await self._ask(call, limits)
             ask.notes = notes
             chunks = streamed(ask)
             try:
@@ -173,7 +181,7 @@ class LLMProvider(BaseLLMConnector):
                 await chunks.aclose()
 
         prompt = as_prompt(call.messages)
-        gathering = Gathering(self.provider_name, call.model, prompt, notes)
+        gathering = Gathering(self.provider_name, call.model, prompt, notes, call.tool_names)
         return ResponseStream(source, gathering, self._count)
 
     async def models(self) -> tuple[str, ...]:
@@ -183,7 +191,7 @@ class LLMProvider(BaseLLMConnector):
     async def _models(self) -> tuple[str, ...]:
         from llmport_magic.llm import exchange
 
-        return await exchange.models(self._asked(Call(model="", messages=())))
+        return await exchange.models(self._asked(Call(model="", messages=()), self.config.limits))
 
     async def aclose(self) -> None:
         """Close the connections, where this connector has some of its own."""
@@ -192,7 +200,8 @@ class LLMProvider(BaseLLMConnector):
 
     def _gathered(self, ask: Ask) -> Gathering:
         prompt = as_prompt(ask.call.messages)
-        return Gathering(self.provider_name, ask.call.model, prompt, ask.notes)
+        names = ask.call.tool_names
+        return Gathering(self.provider_name, ask.call.model, prompt, ask.notes, names)
 
     def _count(self, response: LLMResponse) -> None:
         for name in self.usage_total:
@@ -208,9 +217,14 @@ class LLMProvider(BaseLLMConnector):
             raise UsageError(f"`{self.provider_name}` cannot be given the start of the answer")
         config = self.config
         stop = options.get("stop") or ()
+        tools = as_tools(options.get("tools") or ())
+        asked = (call.name for message in given for call in message.tool_calls)
+        names = legal_names((*(tool.name for tool in tools), *asked))
+        choice = options.get("tool_choice") or ""
+        schema = options.get("json_schema")
         return Call(
             model=options.get("model") or self.model_name_for_api,
-            messages=given,
+            messages=with_tool_names(given, names),
             stream=stream,
             max_tokens=self._longest(options.get("max_tokens", config.max_tokens)),
             temperature=options.get("temperature", config.temperature),
@@ -218,19 +232,30 @@ class LLMProvider(BaseLLMConnector):
             seed=options.get("seed", config.seed),
             top_p=options.get("top_p"),
             prefill=options.get("prefill"),
+            tools=renamed(tools, names),
+            tool_choice=names.get(choice, choice),
+            tool_names={legal: name for name, legal in names.items()},
+            json_mode=bool(options.get("json_mode") or schema),
+            json_schema=schema,
+            options=options.get("options") or {},
             extra={**config.extra, **(options.get("extra") or {})},
         )
+
+    def _limits(self, options: Mapping[str, Any]) -> Limits:
+        milliseconds = options.get("timeout_ms")
+        limits = self.config.limits
+        return limits if milliseconds is None else replace(limits, total=milliseconds / 1000)
 
     def _longest(self, wanted: int | None) -> int | None:
         most = self.capabilities.max_output_tokens
         return wanted if wanted is None or most is None else min(wanted, most)
 
-    async def _ask(self, call: Call) -> Ask:
+    async def _ask(self, call: Call, limits: Limits) -> Ask:
         if not call.model:
             call = replace(call, model=await self._discover())
-        return self._asked(call)
+        return self._asked(call, limits)
 
-    def _asked(self, call: Call) -> Ask:
+    def _asked(self, call: Call, limits: Limits) -> Ask:
         from llmport_magic.llm.dialects import dialect_named
         from llmport_magic.llm.exchange import Ask
         from llmport_magic.llm.transport import shared_transport
@@ -249,7 +274,7 @@ class LLMProvider(BaseLLMConnector):
             ),
             dialect=dialect_named(config.dialect),
             call=call,
-            limits=config.limits,
+            limits=limits,
             policy=config.retry,
             budget=self._budget,
             transport=self._transport or shared_transport(),

@@ -6,7 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmport_magic.llm.messages import LLMRole, Message, ToolCall
+
 FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a call that a model asks for; pieces with the same index are one call.
+
+    Attributes:
+        index: which of the parallel calls.
+        id: the provider's id, in the first piece.
+        name: of the tool, in the first piece.
+        arguments: a fragment of the JSON text.
+        signature: what the provider wants back unread with the call.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +41,9 @@ class Chunk:
         usage: exact token counts, where the provider sends them in the stream.
         raw_finish_reason: the provider's own word for `finish_reason`.
         model: the model that the provider says answers.
+        tool_calls: pieces of calls that the model asks for.
+        thinking: blocks that the provider wants back unread with the next request.
+        cost: what the provider says the answer cost, in US dollars.
     """
 
     text: str = ""
@@ -28,6 +52,9 @@ class Chunk:
     usage: Mapping[str, int] | None = None
     raw_finish_reason: str | None = None
     model: str | None = None
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    thinking: tuple[Mapping[str, Any], ...] = ()
+    cost: float | None = None
 
 
 def complete_usage(usage: Mapping[str, int] | None) -> dict[str, int]:
@@ -47,11 +74,16 @@ class LLMResponse:
         content: the text of the answer, as the model wrote it.
         finish_reason: `stop`, `length`, `tool_calls`, `content_filter` or `error`.
         usage: token counts; `prompt_tokens`, `completion_tokens`, `total_tokens` are always there.
+            Where the provider tells them: `cached_tokens`, `cache_write_tokens` and
+            `prompt_audio_tokens` are parts of the prompt's, `reasoning_tokens` and
+            `completion_audio_tokens` of the completion's.
         model: the model that answered, as the provider names it.
         provider: the provider that answered.
         tool_calls: what the model asks to be called.
+        reasoning: the text of the model's reasoning, never part of the answer.
+        thinking: blocks that the provider wants back unread with the next request.
         metadata: `usage_estimated` (bool), `raw_finish_reason`, `request_id`, `attempts`,
-            `latency_ms` and what a dialect adds.
+            `latency_ms`, and `cost_reported` in US dollars where the provider says it.
         raw: the provider's own object, for a plain call.
     """
 
@@ -60,12 +92,24 @@ class LLMResponse:
     usage: dict[str, int] = field(default_factory=dict)
     model: str = ""
     provider: str = ""
-    tool_calls: tuple[Any, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    thinking: tuple[Mapping[str, Any], ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     raw: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.usage = complete_usage(self.usage)
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message, to send it back in the conversation."""
+        return Message(
+            LLMRole.ASSISTANT,
+            self.content,
+            tool_calls=self.tool_calls,
+            thinking=self.thinking,
+        )
 
     def __str__(self) -> str:
         return self.content

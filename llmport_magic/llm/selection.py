@@ -110,7 +110,8 @@ def _probe(row: Provider) -> bool:
     now = time.monotonic()
     asked, answered = _probed.get(row.base_url, (float("-inf"), False))
     if now - asked > _PROBE_LASTS_SECONDS:
-        url = endpoint(row.base_url, dialect_named(row.dialect).MODELS_PATH)
+        dialect = dialect_named(row.dialect)
+        url = endpoint(row.base_url, dialect.MODELS_PATH, dialect.DEFAULT_PATH)
         answered = answers(url, _PROBE_SECONDS)
         _probed[row.base_url] = (now, answered)
     return answered

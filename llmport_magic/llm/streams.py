@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, MutableMapping
 from concurrent.futures import Future
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any, Self
 
 from llmport_magic import bridge
 from llmport_magic.errors import LLMError, LLMStreamError
 from llmport_magic.llm.cost import estimate_tokens
-from llmport_magic.llm.reply import Chunk, LLMResponse
+from llmport_magic.llm.messages import ToolCall
+from llmport_magic.llm.reply import Chunk, LLMResponse, ToolCallDelta
 
 # What arrives together may be given together.
 Source = Callable[[], AsyncGenerator[Chunk | list[Chunk], None]]
@@ -28,10 +30,16 @@ class Gathering:
         model: who was asked; the provider may name another one as the one that answers.
         prompt: what was sent, for an estimate where the provider gives no token counts.
         notes: becomes the response's metadata.
+        tool_names: the user's names of the tools, by the names that were sent.
     """
 
     def __init__(
-        self, provider: str, model: str, prompt: str, notes: MutableMapping[str, Any]
+        self,
+        provider: str,
+        model: str,
+        prompt: str,
+        notes: MutableMapping[str, Any],
+        tool_names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._provider = provider
         self._model = model
@@ -42,6 +50,9 @@ class Gathering:
         self._reasoning: list[str] = []
         self._finish = "stop"
         self._usage: dict[str, int] = {}
+        self._tool_names = tool_names
+        self._deltas: dict[int, list[ToolCallDelta]] = {}
+        self._thinking: list[Mapping[str, Any]] = []
 
     @property
     def text(self) -> str:
@@ -61,6 +72,25 @@ class Gathering:
             self._usage.update(chunk.usage)
         if chunk.model:
             self._model = chunk.model
+        for delta in chunk.tool_calls:
+            self._deltas.setdefault(delta.index, []).append(delta)
+        if chunk.thinking:
+            self._thinking.extend(chunk.thinking)
+        if chunk.cost is not None:
+            self._notes["cost_reported"] = chunk.cost
+
+    def _tool_calls(self) -> tuple[ToolCall, ...]:
+        calls = []
+        for index, deltas in sorted(self._deltas.items()):
+            name = next((delta.name for delta in deltas if delta.name), "")
+            call = ToolCall.read(
+                "".join(delta.arguments for delta in deltas),
+                name=self._tool_names.get(name, name),
+                id=next((delta.id for delta in deltas if delta.id), f"call_{index}"),
+                signature="".join(delta.signature for delta in deltas),
+            )
+            calls.append(call)
+        return tuple(calls)
 
     def response(self, raw: Any = None) -> LLMResponse:
         """Give the whole answer."""
@@ -71,16 +101,20 @@ class Gathering:
             "completion_tokens": estimate_tokens(text + reasoning) if estimated else 0,
         } | self._usage
         metadata = dict(self._notes)
+        calls = self._tool_calls()
+        # Some formats have no word of their own for an end that waits for a tool.
+        finish = "tool_calls" if calls and self._finish == "stop" else self._finish
         metadata["usage_estimated"] = estimated
         metadata["latency_ms"] = round((time.monotonic() - self._begun) * 1000)
-        if reasoning:
-            metadata["reasoning"] = reasoning
         return LLMResponse(
             content=text,
-            finish_reason=self._finish,
+            finish_reason=finish,
             usage=usage,
             model=self._model,
             provider=self._provider,
+            tool_calls=calls,
+            reasoning=reasoning,
+            thinking=tuple(self._thinking),
             metadata=metadata,
             raw=raw,
         )

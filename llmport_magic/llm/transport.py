@@ -10,7 +10,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,7 @@ class Outgoing:
     body: bytes | None = None
     key_header: str = "authorization"
     key_prefix: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     accept: str = "application/json"
 
     def scrubbed(self) -> httpx.Request:
@@ -297,6 +298,7 @@ def _headers(outgoing: Outgoing) -> list[tuple[str, str]]:
         "accept": outgoing.accept,
         "accept-encoding": "identity",
         "user-agent": "llmport-magic",
+        **outgoing.headers,
         **{name.lower(): value for name, value in outgoing.target.headers.items()},
     }
     if outgoing.body is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from llmport_magic.llm.messages import Message
     from llmport_magic.llm.reply import Chunk
+    from llmport_magic.llm.tools import Tool
     from llmport_magic.secrets import Secret
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -75,6 +76,13 @@ class Call:
         seed: of the sampling.
         top_p: of the sampling.
         prefill: the start of the answer.
+        tools: what the model may ask to be called, with names that every provider takes.
+        tool_names: the user's names of the tools, by those names.
+        tool_choice: `auto`, `none`, `required` or the name of a tool; empty leaves it open.
+        json_mode: whether the answer shall be a JSON object.
+        json_schema: the schema of that object; implies `json_mode`.
+        options: parameters of the sampling in the provider's own words; the dialect puts them
+            where that provider has them.
         extra: merged into the body last.
         refused: names of parameters that this model is known to refuse.
     """
@@ -88,16 +96,29 @@ class Call:
     seed: int | None = None
     top_p: float | None = None
     prefill: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_names: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    tool_choice: str = ""
+    json_mode: bool = False
+    json_schema: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:
-    """A request as a dialect writes it: the path below the base URL, and the JSON body."""
+    """A request as a dialect writes it.
+
+    Attributes:
+        path: below the base URL; it may have a query.
+        body: written as JSON.
+        headers: that this format asks for, never a key.
+    """
 
     path: str
     body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +127,8 @@ class ErrorDetails:
 
     Attributes:
         message: in the provider's own words.
-        code: its word or number for the kind of failure.
+        code: its word or number for the kind of failure; `content_filter` where the provider
+            blocked the request or the answer.
         param: the parameter that is wrong, where it says so.
         status: the HTTP status that it gives inside the body.
     """
@@ -120,7 +142,7 @@ class ErrorDetails:
 class StreamReader(Protocol):
     """Reads the events of one stream; made anew for each."""
 
-    def read(self, data: Mapping[str, Any], event: str) -> Chunk | None:
+    def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:
         """Read one event; `None` where it holds nothing of the answer."""
 
     @property
@@ -129,13 +151,23 @@ class StreamReader(Protocol):
 
 
 class Dialect(Protocol):
-    """A module of `llm/dialects/`: pure functions between our words and a provider's."""
+    """A module of `llm/dialects/`: pure functions between our words and a provider's.
+
+    Attributes:
+        KEY_HEADER: the header of the key, in lower case.
+        KEY_PREFIX: what stands before the key.
+        FRAMING: of a stream: `sse`, or `ndjson` for one JSON object a line.
+        END_OF_STREAM: the event that is no JSON and ends a stream, where there is one.
+        MODELS_PATH: below the base URL, where the server lists its models.
+        DEFAULT_PATH: of a base URL that has none, for example `/v1`.
+    """
 
     KEY_HEADER: str
     KEY_PREFIX: str
     FRAMING: str
     END_OF_STREAM: bytes | None
     MODELS_PATH: str
+    DEFAULT_PATH: str
 
     def build_request(self, call: Call) -> WireRequest:
         """Write the request."""

@@ -17,6 +17,7 @@ KEY_PREFIX = "Bearer "
 FRAMING = "sse"
 END_OF_STREAM: bytes | None = b"[DONE]"
 MODELS_PATH = "models"
+DEFAULT_PATH = "/v1"
 
 _FINISH = {
     "stop": "stop",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmport_magic.llm.dialects.openai_chat import (
+    DEFAULT_PATH,
     END_OF_STREAM,
     FRAMING,
     KEY_HEADER,
@@ -23,6 +24,7 @@ from llmport_magic.llm.dialects.openai_chat import (
 from llmport_magic.llm.wire import Call, WireRequest
 
 __all__ = [
+    "DEFAULT_PATH",
     "END_OF_STREAM",
     "FRAMING",
     "KEY_HEADER",
