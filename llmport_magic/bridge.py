@@ -11,7 +11,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -124,6 +124,39 @@ async def in_bridge(coroutine: Coroutine[Any, Any, T]) -> T:
     if on_bridge():
         return await coroutine
     return await asyncio.wrap_future(submit(coroutine))
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a thread of its own; a cancelled caller does not wait for it.
+
+    Not the loop's executor: its threads are waited for when the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)  # type: ignore[arg-type] # a T whenever there is no error
+
+    def work() -> None:
+        result: T | None = None
+        failure: Exception | None = None
+        try:
+            result = function(*arguments)
+        except (StopIteration, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            # A future cannot hold the first, and the others would end the loop.
+            failure = RuntimeError(f"the function raised {error!r}")
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="llmport-thread", daemon=True).start()
+    return await outcome
 
 
 def iterate(items: AsyncIterator[T]) -> Generator[T, None, None]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from abc import ABC
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 from llmport_magic import bridge
 from llmport_magic.llm.capabilities import LLMCapabilities
@@ -14,10 +12,6 @@ from llmport_magic.llm.messages import Message, MessageLike, as_messages
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.streams import Gathering, ResponseStream
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
 Messages: TypeAlias = "MessageLike | Iterable[MessageLike]"
 
 
@@ -91,7 +85,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
             return stream.response
         given = as_messages(messages)
         gathering = self._gathering(given, options)
-        text = await _in_thread(self.call_llm, as_prompt(given))
+        text = await bridge.in_thread(self.call_llm, as_prompt(given))
         gathering.add(Chunk(text=text))
         return gathering.response()
 
@@ -157,36 +151,3 @@ def as_prompt(messages: Iterable[Message]) -> str:
     return "\n\n".join(
         message.content if plain else f"{message.role}: {message.content}" for message in given
     )
-
-
-async def _in_thread(function: Callable[[str], T], argument: str) -> T:
-    """Call a function in a thread of its own; a cancelled caller does not wait for it.
-
-    Not the loop's executor: its threads are waited for when the process ends.
-    """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type] # a T whenever there is no error
-
-    def work() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
-        try:
-            result = function(argument)
-        except StopIteration as error:
-            # A future cannot hold this one.
-            failure = RuntimeError(f"the connector raised {error!r}")
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
-            failure = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, name="llmport-connector", daemon=True).start()
-    return await outcome
