@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llmport_magic.llm.agent import CognitiveAgent, CognitiveConfig, CognitiveResult
     from llmport_magic.llm.capabilities import (
         LLMCapabilities,
         LLMProfile,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     )
     from llmport_magic.llm.reply import Chunk, LLMResponse
     from llmport_magic.llm.streams import ResponseStream
-    from llmport_magic.llm.tools import Tool
+    from llmport_magic.llm.tools import Tool, ToolBox, ToolFailure
     from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError, LLMTimeoutError
 
 __all__ = [
@@ -39,6 +40,9 @@ __all__ = [
     "PROVIDER_CONFIG",
     "BaseLLMConnector",
     "Chunk",
+    "CognitiveAgent",
+    "CognitiveConfig",
+    "CognitiveResult",
     "Image",
     "LLMCapabilities",
     "LLMConfig",
@@ -58,12 +62,15 @@ __all__ = [
     "ProviderType",
     "ResponseStream",
     "Tool",
+    "ToolBox",
     "ToolCall",
+    "ToolFailure",
     "estimate_cost",
     "register_provider",
 ]
 
 _HOMES = {
+    "agent": ("CognitiveAgent", "CognitiveConfig", "CognitiveResult"),
     "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
@@ -73,7 +80,7 @@ _HOMES = {
     "registry": ("CONNECTOR_MAP", "LLMRegistry", "PROVIDER_CONFIG", "register_provider"),
     "reply": ("Chunk", "LLMResponse"),
     "streams": ("ResponseStream",),
-    "tools": ("Tool",),
+    "tools": ("Tool", "ToolBox", "ToolFailure"),
     "transport": ("LLMConnectionError", "LLMStatusError", "LLMTimeoutError"),
 }
 

@@ -1,14 +1,35 @@
-"""Functions that a model may ask to be called."""
+"""Functions that a model may ask to be called, and the box that calls Python functions."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from llmport_magic import bridge
 from llmport_magic.errors import UsageError
 from llmport_magic.llm.messages import Message
+from llmport_magic.secrets import redact
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.agent import CognitiveAgent, CognitiveConfig, CognitiveResult
+
+__all__ = [
+    "CognitiveAgent",
+    "CognitiveConfig",
+    "CognitiveResult",
+    "Tool",
+    "ToolBox",
+    "ToolFailure",
+    "ToolLike",
+    "as_tools",
+    "legal_names",
+    "renamed",
+    "with_tool_names",
+]
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]+")
 _LONGEST_NAME = 64
@@ -16,6 +37,16 @@ _LONGEST_NAME = 64
 
 def _no_parameters() -> Mapping[str, Any]:
     return {"type": "object", "properties": {}}
+
+
+class ToolFailure(str):
+    """What went wrong in a tool, in the words that the model is told."""
+
+    __slots__ = ()
+
+    def __new__(cls, what: object) -> Self:
+        """Make one; a secret that the words hold is taken out of them."""
+        return super().__new__(cls, f"error: {redact(str(what))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,21 +57,54 @@ class Tool:
         name: as the user calls it, for example `web:search`.
         description: what it does, for the model.
         parameters: the JSON schema of its arguments, an object.
+        function: what a `ToolBox` calls, by the names of the arguments.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=_no_parameters)
+    function: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> Self:
+        """Make a tool of a Python function, synchronous or not.
+
+        Args:
+            function: its parameters need annotations; a docstring in Google's style describes
+                them, or `Annotated[str, msgspec.Meta(description="...")]`.
+            name: what the model calls it; the function's own name unless it is given.
+            description: what it does; the docstring unless it is given.
+
+        Raises:
+            UsageError: a parameter has no annotation, or one that JSON has no word for.
+        """
+        from llmport_magic.llm.tool_schema import description_of, schema_of
+
+        return cls(
+            name=name or str(getattr(function, "__name__", type(function).__name__)),
+            description=description_of(function) if description is None else description,
+            parameters=schema_of(function),
+            function=function,
+        )
 
 
-ToolLike: TypeAlias = "Tool | Mapping[str, Any]"
+ToolLike: TypeAlias = "Tool | Mapping[str, Any] | Callable[..., Any]"
 
 
 def as_tools(given: Iterable[ToolLike]) -> tuple[Tool, ...]:
-    """Turn mappings into tools; OpenAI's `{"type": "function", "function": ...}` is one, too.
+    """Turn functions and mappings into tools.
+
+    A mapping has `name`, `description` and `parameters`; OpenAI's
+    `{"type": "function", "function": ...}` is one, too.
 
     Raises:
-        UsageError: a tool has no name, or two have the same.
+        UsageError: a tool has no name or no schema, or two have the same name.
     """
     tools = tuple(_as_tool(tool) for tool in given)
     names = [tool.name for tool in tools]
@@ -53,6 +117,8 @@ def as_tools(given: Iterable[ToolLike]) -> tuple[Tool, ...]:
 def _as_tool(given: ToolLike) -> Tool:
     if isinstance(given, Tool):
         return given
+    if callable(given):
+        return Tool.from_function(given)
     fields = given.get("function") or given
     if not isinstance(fields, Mapping) or not fields.get("name"):
         raise UsageError("a tool is a mapping with `name`, `description` and `parameters`")
@@ -61,6 +127,97 @@ def _as_tool(given: ToolLike) -> Tool:
         description=str(fields.get("description") or ""),
         parameters=fields.get("parameters") or _no_parameters(),
     )
+
+
+class ToolBox:
+    """Python functions that can be called by the name and arguments that a model gives.
+
+    It is a `ctx` for `CognitiveAgent`, and for code that calls the tools of an answer itself:
+    `await ctx.tool(call.name, payload=call.arguments)`. It calls whatever it is asked to call:
+    who asks decides before.
+
+    Args:
+        tools: functions, or tools that have one.
+
+    Raises:
+        UsageError: one has no function or no schema, or two have the same name.
+    """
+
+    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in as_tools(tools):
+            self._put(tool)
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools, as `call(tools=...)` takes them."""
+        return tuple(self._tools.values())
+
+    def add(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> Callable[..., Any]:
+        """Add a function and give it back, so that `@box.add` can stand above one.
+
+        Raises:
+            UsageError: it has no schema, or its name is taken.
+        """
+        self._put(Tool.from_function(function, name=name, description=description))
+        return function
+
+    async def tool(self, name: str, payload: Mapping[str, Any] | None = None) -> Any:
+        """Call a function; a synchronous one runs in a thread of its own.
+
+        Args:
+            name: the tool's.
+            payload: the arguments, by name.
+
+        Returns:
+            What the function returns; a `ToolFailure` where there is no such tool, the arguments
+            do not fit, or the function raises: the model reads it and may do better.
+        """
+        from llmport_magic.llm.tool_schema import converted, problem
+
+        tool = self._tools.get(name)
+        if tool is None or tool.function is None:
+            return ToolFailure(unknown_tool(name, self._tools))
+        arguments = dict(payload or {})
+        wrong = problem(arguments, tool.parameters)
+        if wrong is not None:
+            return ToolFailure(f"the arguments of `{name}` do not fit: {wrong}")
+        try:
+            values = converted(tool.function, arguments)
+        except ValueError as error:
+            return ToolFailure(f"the arguments of `{name}` do not fit: {error}")
+        try:
+            return await _outcome(tool.function, values)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model is told
+            return ToolFailure(f"`{name}` raised {type(error).__name__}: {error}")
+
+    def _put(self, tool: Tool) -> None:
+        if tool.function is None:
+            raise UsageError(f"`{tool.name}` has no function: use `Tool.from_function(...)`")
+        if tool.name in self._tools:
+            raise UsageError(f"two tools are called `{tool.name}`: rename one")
+        self._tools[tool.name] = tool
+
+
+async def _outcome(function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function(**values)
+    result = await bridge.in_thread(lambda: function(**values))
+    return await result if inspect.isawaitable(result) else result
+
+
+def unknown_tool(name: str, known: Iterable[str]) -> str:
+    """Say that there is no tool of a name, and which there are."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names) or 'none'}"
+    return f"there is no tool `{name}`: {hint}"
 
 
 def legal_names(names: Iterable[str]) -> dict[str, str]:
@@ -97,3 +254,12 @@ def with_tool_names(messages: tuple[Message, ...], names: Mapping[str, str]) -> 
         else message
         for message in messages
     )
+
+
+def __getattr__(name: str) -> Any:
+    """Give the agent, which stands on this file, when it is first named."""
+    if name in ("CognitiveAgent", "CognitiveConfig", "CognitiveResult"):
+        from llmport_magic.llm import agent
+
+        return getattr(agent, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
