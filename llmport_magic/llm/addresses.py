@@ -13,12 +13,14 @@ _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 def endpoint(base_url: str, path: str, default_path: str = "/v1") -> str:
     """Join the base URL of an API and a path below it, after checking where it leads.
 
-    A base URL that already ends in the path is taken as it is.
+    What a base URL already has of the path's beginning is not written twice: both
+    `https://host/api` and `https://host` lead to `api/chat`.
 
     Args:
         base_url: as the user or the catalogue gives it; its query is kept.
         path: for example `chat/completions`; it may have a query of its own.
-        default_path: of a base URL without a path.
+        default_path: of a base URL without a path. Where it is empty, the paths of the format begin
+            at the server's root: a `/v1` there belongs to another format of the same server.
 
     Raises:
         ConfigError: nothing may be sent to that address.
@@ -26,9 +28,20 @@ def endpoint(base_url: str, path: str, default_path: str = "/v1") -> str:
     parts = check_address(base_url)
     path, _, query = path.partition("?")
     base = parts.path.rstrip("/") or default_path.rstrip("/")
-    joined = base if base.endswith(f"/{path}") else f"{base}/{path}"
+    if not default_path:
+        base = base.removesuffix("/v1")
+    joined = f"{base}/{_rest(base, path)}".rstrip("/")
     queries = "&".join(filter(None, (parts.query, query)))
     return urlunsplit((parts.scheme, parts.netloc, joined, queries, ""))
+
+
+def _rest(base: str, path: str) -> str:
+    """Give what is left of a path below a base that may end in its beginning."""
+    steps = path.split("/")
+    for count in range(len(steps), 0, -1):
+        if base.endswith("/" + "/".join(steps[:count])):
+            return "/".join(steps[count:])
+    return path
 
 
 def check_address(base_url: str) -> SplitResult:

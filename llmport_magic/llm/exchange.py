@@ -31,6 +31,7 @@ _MOST_BAD_EVENTS = 10
 _TRAILER_SECONDS = 5.0
 _HEAD_BYTES = 2_048
 _NEGOTIATED_STATUS = (400, 422)
+_STREAM_TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -121,7 +122,8 @@ async def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
     incoming = await with_retries(once, ask.policy, ask.budget, clock.left)
     try:
         kind = incoming.headers.get("content-type", "")
-        if "json" in kind and "ndjson" not in kind and "json-seq" not in kind:
+        plain = "json" in kind and "ndjson" not in kind and "json-seq" not in kind
+        if plain and ask.dialect.FRAMING == "sse":
             # Some servers do not stream, whatever they are asked.
             yield [_reply(ask, incoming, await incoming.read_all())[0]]
             return
@@ -139,7 +141,8 @@ class _Lines:
     """Events of a stream that has one JSON object a line."""
 
     def __init__(self, max_line_bytes: int) -> None:
-        self._lines = LineSplitter(max_line_bytes)
+        # A CR may stand between the parts of an object; it ends no line here.
+        self._lines = LineSplitter(max_line_bytes, only_lf=True)
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         return [ServerEvent(line) for line in self._lines.feed(chunk) if line.strip()]
@@ -289,7 +292,7 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
             body=_encoded(request.body),
             key_header=ask.dialect.KEY_HEADER,
             key_prefix=ask.dialect.KEY_PREFIX,
-            accept="text/event-stream" if ask.call.stream else "application/json",
+            accept=_STREAM_TYPES[ask.dialect.FRAMING] if ask.call.stream else "application/json",
         )
         incoming = await ask.transport.open(outgoing, clock)
         if incoming.status not in _NEGOTIATED_STATUS:

@@ -47,7 +47,8 @@ def stream_failure(incoming: Incoming, details: ErrorDetails, partial: str) -> L
     who, said = _who(incoming.outgoing.target), shown(details.message)
     if details.code in _BLOCKED:
         return LLMContentError(f"{who} blocked this: {said}: change what the prompt says", **known)
-    return LLMStreamError(f"{who} broke the answer off: {said}", partial=partial, **known)
+    told = f"{said}: {details.advice}" if details.advice else said
+    return LLMStreamError(f"{who} broke the answer off: {told}", partial=partial, **known)
 
 
 def format_failure(incoming: Incoming, body: bytes) -> LLMError:
@@ -86,7 +87,8 @@ def _failure(
 
     target = incoming.outgoing.target
     said = shown(details.message) if details else shown(_plain(body))
-    message = _sentence(incoming, target, status, said, wait)
+    advice = (details and details.advice) or _advice(incoming, target, status, wait)
+    message = _sentence(incoming, status, said, advice)
     known: dict[str, Any] = {
         "provider": target.provider,
         "model": target.model,
@@ -103,13 +105,11 @@ def _failure(
     return error
 
 
-def _sentence(
-    incoming: Incoming, target: Target, status: int, said: str, wait: float | None
-) -> str:
-    who = _who(target)
+def _sentence(incoming: Incoming, status: int, said: str, advice: str) -> str:
+    who = _who(incoming.outgoing.target)
     told = f" ({said})" if said else ""
     request = f" [request {incoming.request_id}]" if incoming.request_id else ""
-    return f"{who} answered {status}{told}: {_advice(incoming, target, status, wait)}{request}"
+    return f"{who} answered {status}{told}: {advice}{request}"
 
 
 def _advice(incoming: Incoming, target: Target, status: int, wait: float | None) -> str:  # noqa: PLR0911

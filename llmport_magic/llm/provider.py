@@ -63,6 +63,7 @@ class LLMConfig:
         limits: deadlines and sizes; `timeout_ms` wins over its `total`.
         retry: how often and how patiently a failed request is sent again.
         retry_budget: how many retries there are before successes must earn more.
+        hint: what to do where nobody answers at `base_url`.
     """
 
     base_url: str
@@ -82,6 +83,7 @@ class LLMConfig:
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retry_budget: float = 10
+    hint: str = ""
 
     def __post_init__(self) -> None:
         key = self.api_key
@@ -271,6 +273,7 @@ class LLMProvider(BaseLLMConnector):
                 key_vars=config.api_key_vars,
                 headers=config.headers,
                 reasoning=self.capabilities.reasoning,
+                hint=config.hint,
             ),
             dialect=dialect_named(config.dialect),
             call=call,

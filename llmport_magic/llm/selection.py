@@ -80,7 +80,7 @@ def choose_provider(settings: Settings) -> tuple[str, str]:
         why = _why_available(row)
         if why:
             return row.name, why
-    variables = [name for row in candidates for name in row.api_key_vars[:1]]
+    variables = [name for row in candidates if not row.probe for name in row.api_key_vars[:1]]
     raise ConfigError(
         f"nobody can answer: set a key ({', '.join(variables)}), start a local server, or install "
         "the embedded model with `%llmport model install`"
@@ -89,6 +89,9 @@ def choose_provider(settings: Settings) -> tuple[str, str]:
 
 def _why_available(row: Provider) -> str | None:
     """Say why a provider can be asked now, or `None` where it cannot."""
+    if row.probe:
+        # Its key is for a hosted server: it does not say that one runs here.
+        return f"a server answers at {row.base_url}" if _probe(row) else None
     for variable in row.api_key_vars:
         if find_key((variable,)):
             return f"{variable} is set"
@@ -96,8 +99,6 @@ def _why_available(row: Provider) -> str | None:
         from llmport_magic.llm import embedded
 
         return "it is installed" if embedded.installed() else None
-    if row.probe:
-        return f"a server answers at {row.base_url}" if _probe(row) else None
     return None
 
 
@@ -219,6 +220,7 @@ def _config(row: Provider, settings: Settings) -> LLMConfig:
         ),
         retry=RetryPolicy(attempts=settings.attempts, retry_after_max=settings.retry_after_max),
         retry_budget=settings.retry_budget,
+        hint=row.hint,
     )
     if settings.temperature is not None:
         config = replace(config, temperature=settings.temperature)
@@ -288,10 +290,10 @@ def _listed(row: Provider) -> ProviderRow:
         why = "needs no key"
     if why is not None:
         hint = why
+    elif row.probe:
+        hint = f"{row.hint or 'start a server'} at {row.base_url}, or set `base_url`"
     elif row.api_key_vars:
         hint = f"set {' or '.join(row.api_key_vars)}"
-    elif row.probe:
-        hint = f"start a server at {row.base_url}, or set `base_url`"
     else:
         hint = row.hint or "install it with `%llmport model install`"
     models = tuple(row.models)

@@ -28,14 +28,16 @@ class ServerEvent(NamedTuple):
 
 
 class LineSplitter:
-    """Splits bytes into lines at CR, LF and CRLF, however the bytes arrive.
+    """Splits bytes into lines at CR, LF and CRLF, or at LF only, however the bytes arrive.
 
     Args:
         max_line_bytes: a longer line raises `LineTooLongError`.
+        only_lf: whether a CR is a character of its line.
     """
 
-    def __init__(self, max_line_bytes: int = 1_000_000) -> None:
+    def __init__(self, max_line_bytes: int = 1_000_000, *, only_lf: bool = False) -> None:
         self._max = max_line_bytes
+        self._only_lf = only_lf
         self._pieces: list[bytes] = []
         self._size = 0
         self._after_cr = False
@@ -49,7 +51,7 @@ class LineSplitter:
         if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
-        if b"\r" in chunk:
+        if b"\r" in chunk and not self._only_lf:
             # A CR ends its line at once; the LF that may follow is dropped with the next bytes.
             self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

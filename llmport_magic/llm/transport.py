@@ -346,7 +346,7 @@ def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMEr
     if isinstance(error, httpx.ProxyError):
         what = f"the proxy refused the connection ({said}): check HTTPS_PROXY"
     elif isinstance(error, httpx.ConnectError):
-        what = _connect_failure(said, where)
+        what = _connect_failure(said, where, outgoing.target.hint)
     elif isinstance(error, httpx.TransportError):
         what = f"the connection broke before an answer began ({type(error).__name__}): try again"
     else:
@@ -355,13 +355,13 @@ def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMEr
     return LLMConnectionError(f"{who}: {what}", retryable=not certificate, **details)
 
 
-def _connect_failure(said: str, where: str) -> str:
+def _connect_failure(said: str, where: str, hint: str) -> str:
     lower = said.lower()
     if "certificate" in lower or "ssl" in lower:
         return f"the TLS certificate of {where} is not trusted ({said}): check SSL_CERT_FILE"
     if "name or service" in lower or "getaddrinfo" in lower or "resolution" in lower:
         return f"no such host: {where}: check `base_url` and the network"
-    return f"nobody answers at {where}: start the server there or check `base_url`"
+    return f"nobody answers at {where}: {hint or 'start the server there'} or check `base_url`"
 
 
 def _stream_failure(outgoing: Outgoing, error: Exception) -> LLMStreamError:

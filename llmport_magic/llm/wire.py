@@ -1,8 +1,12 @@
-"""What passes between connector, dialect and transport: frozen values, no behaviour."""
+"""What passes between connector, dialect and transport: frozen values, and how dialects read.
+
+A server may send anything: the small functions at the end give a value only where it has the
+type that is documented.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,6 +55,7 @@ class Target:
         key_vars: the environment variables that may hold the key.
         headers: sent as they are.
         reasoning: whether the model may think for minutes before it answers.
+        hint: what to do where nobody answers; empty where the row of the provider says nothing.
     """
 
     provider: str
@@ -60,6 +65,7 @@ class Target:
     key_vars: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     reasoning: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +137,14 @@ class ErrorDetails:
             blocked the request or the answer.
         param: the parameter that is wrong, where it says so.
         status: the HTTP status that it gives inside the body.
+        advice: what to do next, where the dialect knows more than the status says.
     """
 
     message: str
     code: str = ""
     param: str | None = None
     status: int | None = None
+    advice: str = ""
 
 
 class StreamReader(Protocol):
@@ -186,3 +194,23 @@ class Dialect(Protocol):
 
     def stream_reader(self) -> StreamReader:
         """Make a reader for one stream."""
+
+
+def kept(fields: Mapping[str, Any], refused: Container[str] = ()) -> dict[str, Any]:
+    """Give the fields of a request that are set and that the model does not refuse."""
+    return {n: value for n, value in fields.items() if value is not None and n not in refused}
+
+
+def string(value: Any) -> str | None:
+    """Give a text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def counts(fields: Mapping[str, Any]) -> dict[str, int]:
+    """Give the fields that are counts: whole numbers from 0 on."""
+    return {name: n for name, n in fields.items() if type(n) is int and n >= 0}
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Give an object, or an empty one in the place of anything else."""
+    return value if isinstance(value, Mapping) else _NOTHING
