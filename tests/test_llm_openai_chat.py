@@ -7,6 +7,7 @@ import pytest
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.dialects import dialect_named, openai_chat
 from llmport_magic.llm.messages import Message
+from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.wire import Call, ErrorDetails
 
 
@@ -66,6 +67,12 @@ def test_a_model_name_is_passed_to_the_letter() -> None:
         ("model_length", "length"),
         ("MAX_TOKENS", "length"),
         ("eos", "stop"),
+        ("end_turn", "stop"),
+        ("repetition", "length"),
+        ("tool_use", "tool_calls"),
+        ("SAFETY", "content_filter"),
+        ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+        ("refusal", "content_filter"),
         ("", None),
         (None, None),
     ],
@@ -98,6 +105,35 @@ def test_finish_reasons_are_normalised(raw: str | None, normal: str | None) -> N
             {"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4},
             {"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4},
         ),
+        (
+            {
+                "prompt_tokens": 50,
+                "completion_tokens": 30,
+                "prompt_tokens_details": {"audio_tokens": 20, "cache_write_tokens": 8},
+                "completion_tokens_details": {"audio_tokens": 25},
+            },
+            {
+                "prompt_tokens": 50,
+                "completion_tokens": 30,
+                "cache_write_tokens": 8,
+                "prompt_audio_tokens": 20,
+                "completion_audio_tokens": 25,
+            },
+        ),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "total_tokens": 40,
+                "completion_tokens_details": {"reasoning_tokens": 25},
+            },
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 30,
+                "total_tokens": 40,
+                "reasoning_tokens": 25,
+            },
+        ),
         ({"prompt_tokens": 9, "prompt_tokens_details": None}, {"prompt_tokens": 9}),
         ({"prompt_tokens": "9", "completion_tokens": True}, None),
         ({}, None),
@@ -114,6 +150,43 @@ def test_usage_of_groq_streams_is_found() -> None:
     groq = {"x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}}
 
     assert openai_chat.read_usage(groq) == {"prompt_tokens": 3, "completion_tokens": 4}
+
+
+def test_what_a_gateway_says_the_answer_cost_is_kept() -> None:
+    """OpenRouter's `cost` is read whole and in a stream, beside choices and alone (S4-09)."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "cost": 0.00014, "is_byok": False}
+    choice = {"message": {"content": "a"}, "delta": {"content": "a"}, "finish_reason": "stop"}
+
+    whole = openai_chat.read_reply({"choices": [choice], "usage": usage})
+    beside = openai_chat.stream_reader().read({"choices": [choice], "usage": usage}, "")
+    alone = openai_chat.stream_reader().read({"choices": [], "usage": usage}, "")
+
+    for chunk in (whole, beside, alone):
+        assert isinstance(chunk, Chunk)
+        assert chunk.cost == 0.00014
+        assert chunk.usage == {"prompt_tokens": 1, "completion_tokens": 2}
+    free = {**usage, "cost": None}
+    assert openai_chat.read_reply({"choices": [choice], "usage": free}).cost is None
+
+
+def test_the_word_of_the_model_s_own_provider_is_kept() -> None:
+    """OpenRouter's `native_finish_reason` says more than its `finish_reason` (S4-10)."""
+    end = {"finish_reason": "stop", "native_finish_reason": "end_turn"}
+
+    whole = openai_chat.read_reply({"choices": [{"message": {"content": "a"}, **end}]})
+    last = openai_chat.stream_reader().read({"choices": [{"delta": {}, **end}]}, "")
+
+    for chunk in (whole, last):
+        assert isinstance(chunk, Chunk)
+        assert (chunk.finish_reason, chunk.raw_finish_reason) == ("stop", "end_turn")
+
+
+def test_only_the_first_of_several_answers_is_read() -> None:
+    """Pieces of a second answer do not get into the first one."""
+    reader = openai_chat.stream_reader()
+    other = {"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": None}]}
+
+    assert reader.read(other, "") is None
 
 
 @pytest.mark.parametrize(
@@ -186,6 +259,13 @@ def test_reasoning_is_not_the_answer() -> None:
         ({"detail": "m"}, "m", ""),
         ([{"error": {"message": "m", "type": "t"}}], "m", "t"),
         ({"error": {"message": "m", "metadata": {"raw": "upstream"}}}, "m: upstream", ""),
+        (
+            {"error": {"code": 403, "message": "m", "metadata": {"reasons": ["violence"]}}},
+            "m: violence",
+            "content_filter",
+        ),
+        ({"choices": [{"error": {"code": 502, "message": "m"}, "text": ""}]}, "m", "502"),
+        ({"choices": [], "x_groq": {"error": "m"}}, "m", ""),
     ],
 )
 def test_failures_are_read_in_every_shape(body: object, message: str, code: str) -> None:

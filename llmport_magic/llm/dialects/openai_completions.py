@@ -21,7 +21,7 @@ from llmport_magic.llm.dialects.openai_chat import (
     refused_parameter,
     stream_reader,
 )
-from llmport_magic.llm.wire import Call, WireRequest
+from llmport_magic.llm.wire import Call, WireRequest, kept
 
 __all__ = [
     "DEFAULT_PATH",
@@ -52,9 +52,5 @@ def build_request(call: Call) -> WireRequest:
     }
     if call.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    kept = {
-        name: value
-        for name, value in body.items()
-        if value is not None and name not in call.refused
-    }
-    return WireRequest(path="completions", body={**kept, **call.extra})
+    fields = {**kept(body, call.refused), **call.options, **call.extra}
+    return WireRequest(path="completions", body=fields)
