@@ -327,6 +327,25 @@ async def test_a_round_trip_with_a_tool(server: Loopback) -> None:
     assert sent["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "hot"}
 
 
+async def test_reasoning_gives_way_to_tools(server: Loopback) -> None:
+    """A model that takes tools only without reasoning is asked so, and it is remembered (S4-07)."""
+    said = (
+        "Function tools with reasoning_effort are not supported for gpt-5.6-luna in "
+        "/v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort "
+        "to 'none'."
+    )
+    server.script(failure(400, said, param="reasoning_effort"), reply(), reply(), reply())
+    llm = asking(server, model="reasons-or-acts")
+
+    answer = await llm.call("q", tools=[{"name": "x"}])
+    await llm.call("q", tools=[{"name": "x"}])
+    await llm.call("q")
+
+    efforts = [request.json.get("reasoning_effort") for request in server.requests]
+    assert efforts == [None, "none", "none", None]
+    assert answer.metadata["refused_parameters"] == ["reasoning_effort"]
+
+
 async def test_tools_are_never_left_out(server: Loopback) -> None:
     """A model that takes no tools is an error: an answer without them would be a wrong one."""
     server.script(failure(400, "tools is not supported with this model", param="tools"))

@@ -25,6 +25,9 @@ _REFUSAL = re.compile(
     r"|field)|deprecated|only the default|additional propert|instead|unavailable",
     re.IGNORECASE,
 )
+# https://community.openai.com/t/1386454 (read 2026-11-21): GPT-5.6 and later reason unless they are
+# told not to, and in this format take functions only then.
+_NO_TOOLS_WHILE_REASONING = re.compile(r"function tools with reasoning_effort", re.IGNORECASE)
 _BAD_SCHEMA = re.compile(r"invalid schema", re.IGNORECASE)
 _OF_JSON = re.compile(r"response[_ ]format|json_schema|structured output", re.IGNORECASE)
 
@@ -74,10 +77,13 @@ def _of_choice(data: Mapping[str, Any]) -> Any:
 def refused_parameter(error: ErrorDetails, body: Mapping[str, Any]) -> str | None:
     """Name what the model does not take, where the failure says so.
 
-    It is a parameter of `body`; `json_schema` or `response_format`; or a field of its messages.
+    It is a parameter of `body`; `json_schema` or `response_format`; `reasoning_effort` for reasoning
+    beside tools; or a field of the messages.
     """
     if not _REFUSAL.search(f"{error.code} {error.message}"):
         return None
+    if _NO_TOOLS_WHILE_REASONING.search(error.message):
+        return "reasoning_effort"
     shape = body.get("response_format")
     if isinstance(shape, Mapping) and _OF_JSON.search(f"{error.param} {error.message}"):
         if _BAD_SCHEMA.search(error.message):

@@ -38,9 +38,10 @@ def build_request(call: Call) -> WireRequest:
     }
     if call.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return WireRequest(
-        path="chat/completions", body={**kept(body, call.refused), **call.options, **call.extra}
-    )
+    fields = kept(body, call.refused)
+    if call.tools and "reasoning_effort" in call.refused:
+        fields["reasoning_effort"] = "none"
+    return WireRequest(path="chat/completions", body={**fields, **call.options, **call.extra})
 
 
 def _messages(call: Call, shape: Mapping[str, Any] | None) -> list[dict[str, Any]]:
