@@ -23,6 +23,8 @@ from llmport_magic.secrets import Secret
 # These belong to a provider: they never follow the user to another one.
 PROVIDER_BOUND = ("model", "api_key", "base_url")
 _ENV_ALIASES = {"LLM_PROVIDER": "provider"}
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_NETWORK_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +41,24 @@ class Settings:
         seed: seed of the sampling, where the provider takes one.
         connect_timeout: until the connection stands.
         first_byte_timeout: until the answer begins.
+        reasoning_timeout: until the answer of a model that thinks first begins, where
+            `first_byte_timeout` is not set.
         idle_timeout: between two pieces of content.
         total_timeout: for the whole answer.
         attempts: how often one request is sent at most.
         retry_budget: how many retries a client may make before it must earn more by successes.
         retry_after_max: the longest wait that a provider may ask for.
+        backoff: the longest wait before the first retry where the provider asks for none; it
+            doubles with each.
+        backoff_max: the longest wait where the provider asks for none.
         max_line_bytes: the longest line of a stream.
         max_body_bytes: the longest answer.
         pool_size: open connections at most.
+        keep_alive: how long an idle connection is kept.
+        transport: the HTTP library: `httpx`, `httpx2`, or `auto` for `httpx2` where it is there.
+        http2: whether whole answers of other machines may come over HTTP/2, where `h2` is there.
+        trust_env: whether the proxies and certificate authorities of the environment count.
+        plain_http_hosts: other machines that may be asked without encryption.
         tries: how many answers may be asked for until one passes its checks.
         budget_tokens: completion tokens that may be spent on one cell.
         budget_seconds: time that may be spent on one cell.
@@ -72,14 +84,22 @@ class Settings:
     seed: int | None = None
     connect_timeout: float = 5.0
     first_byte_timeout: float = 60.0
+    reasoning_timeout: float = 300.0
     idle_timeout: float = 60.0
     total_timeout: float = 600.0
     attempts: int = 3
     retry_budget: int = 10
     retry_after_max: float = 60.0
+    backoff: float = 0.5
+    backoff_max: float = 8.0
     max_line_bytes: int = 1_000_000
     max_body_bytes: int = 8_000_000
     pool_size: int = 100
+    keep_alive: float = 30.0
+    transport: Literal["httpx", "httpx2", "auto"] = "httpx"
+    http2: bool = True
+    trust_env: bool = True
+    plain_http_hosts: tuple[str, ...] = ()
     tries: int = 5
     budget_tokens: int = 20_000
     budget_seconds: float = 300.0
@@ -131,12 +151,27 @@ def configure(**settings: Any) -> None:
     }
     with _lock:
         _overlay(_configured, checked)
+    _changed()
 
 
 def reset_configuration() -> None:
     """Forget everything that `configure()` set."""
     with _lock:
         _configured.clear()
+    _changed()
+
+
+_times_changed = 0
+
+
+def times_changed() -> int:
+    """Count the changes in this session: what was resolved before one may be old."""
+    return _times_changed
+
+
+def _changed() -> None:
+    global _times_changed  # noqa: PLW0603
+    _times_changed += 1
 
 
 def get_config() -> dict[str, Any]:
@@ -176,6 +211,11 @@ def user_config_file() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_config_dir("llmport_magic")) / "config.toml"
+
+
+def network_environment() -> tuple[str | None, ...]:
+    """Give what the environment says about proxies and certificate authorities."""
+    return tuple(map(os.environ.get, _NETWORK_VARIABLES))
 
 
 def notebook_file() -> str | None:
@@ -269,7 +309,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         return _converted(kind, value)
     except (TypeError, ValueError):
         shown = "the value given" if name == "api_key" else f"`{value}`"
-        raise ConfigError(f"`{name}` in {source} must be {kind.__name__}, not {shown}") from None
+        shape = "a list" if typing.get_origin(kind) is tuple else kind.__name__
+        raise ConfigError(f"`{name}` in {source} must be {shape}, not {shown}") from None
 
 
 def _converted(kind: Any, value: Any) -> Any:
@@ -286,6 +327,9 @@ def _converted(kind: Any, value: Any) -> Any:
         return number
     if kind is Secret:
         return Secret(value)
+    if typing.get_origin(kind) is tuple:
+        parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
+        return tuple(part if isinstance(part, str) else _fail() for part in parts)
     if not isinstance(value, (str, os.PathLike)):
         _fail()
     return str(os.fspath(value))

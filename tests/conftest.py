@@ -11,6 +11,8 @@ import pytest
 from llmport_magic import settings
 
 _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER")
+# `TEST_TRANSPORT=httpx2` runs the tests on the other HTTP library.
+_TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
 
@@ -50,6 +52,8 @@ def _clean_environment(
     for name in list(os.environ):
         if any(word in name for word in _KEY_WORDS):
             monkeypatch.delenv(name)
+    if _TRANSPORT:
+        monkeypatch.setenv("LLMPORT_TRANSPORT", _TRANSPORT)
     if "embedded" not in request.keywords:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))

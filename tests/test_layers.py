@@ -109,6 +109,7 @@ def test_no_import_cycles() -> None:
     ("package", "home"),
     [
         ("httpx", "llm/transport.py"),
+        ("httpx2", "llm/transport.py"),
         ("httpcore", "llm/transport.py"),
         ("IPython", "notebook/"),
         ("ipykernel", "notebook/"),

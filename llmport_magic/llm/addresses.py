@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from llmport_magic.errors import ConfigError
@@ -10,7 +11,9 @@ from llmport_magic.errors import ConfigError
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 
 
-def endpoint(base_url: str, path: str, default_path: str = "/v1") -> str:
+def endpoint(
+    base_url: str, path: str, default_path: str = "/v1", plain_http_hosts: Collection[str] = ()
+) -> str:
     """Join the base URL of an API and a path below it, after checking where it leads.
 
     What a base URL already has of the path's beginning is not written twice: both
@@ -21,11 +24,12 @@ def endpoint(base_url: str, path: str, default_path: str = "/v1") -> str:
         path: for example `chat/completions`; it may have a query of its own.
         default_path: of a base URL without a path. Where it is empty, the paths of the format begin
             at the server's root: a `/v1` there belongs to another format of the same server.
+        plain_http_hosts: other machines that may be asked without encryption.
 
     Raises:
         ConfigError: nothing may be sent to that address.
     """
-    parts = check_address(base_url)
+    parts = check_address(base_url, plain_http_hosts)
     path, _, query = path.partition("?")
     base = parts.path.rstrip("/") or default_path.rstrip("/")
     if not default_path:
@@ -44,7 +48,7 @@ def _rest(base: str, path: str) -> str:
     return path
 
 
-def check_address(base_url: str) -> SplitResult:
+def check_address(base_url: str, plain_http_hosts: Collection[str] = ()) -> SplitResult:
     """Refuse addresses that a prompt or a key must not go to.
 
     Raises:
@@ -67,10 +71,10 @@ def check_address(base_url: str) -> SplitResult:
         )
     if _is_link_local(host):
         raise ConfigError(f"`base_url` leads to `{host}`, an address that no model answers at")
-    if parts.scheme == "http" and not is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host) and not _is_listed(host, plain_http_hosts):
         raise ConfigError(
-            f"`base_url` would send prompts to `{host}` unencrypted: use https://, plain http is "
-            "for this machine only"
+            f"`base_url` would send prompts to `{host}` unencrypted: use https://, or list the "
+            "host in `plain_http_hosts` where you trust the way to it"
         )
     return parts
 
@@ -82,6 +86,11 @@ def is_loopback(host: str) -> bool:
         return True
     address = _address(host)
     return address is not None and address.is_loopback
+
+
+def _is_listed(host: str, hosts: Collection[str]) -> bool:
+    plain = host.lower().rstrip(".")
+    return any(plain == one.strip().lower().strip("[]").rstrip(".") for one in hosts)
 
 
 def _is_link_local(host: str) -> bool:

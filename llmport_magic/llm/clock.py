@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmport_magic.llm.wire import Limits
 
-_FIRST_BYTE, _FIRST_BYTE_REASONING = 60.0, 300.0
+_FIRST_BYTE = 60.0
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
         self.limits = limits
         self._now = asyncio.get_running_loop().time
         self.end = self._now() + limits.total
-        waiting = _FIRST_BYTE_REASONING if reasoning else _FIRST_BYTE
+        waiting = limits.first_byte_reasoning if reasoning else _FIRST_BYTE
         self.first_byte = waiting if limits.first_byte is None else limits.first_byte
         self._patience = max(limits.idle, self.first_byte) if reasoning else limits.idle
         self.due = self.end

@@ -87,7 +87,12 @@ async def models(ask: Ask) -> tuple[str, ...]:
     clock = Clock(ask.limits)
     outgoing = Outgoing(
         method="GET",
-        url=endpoint(ask.target.base_url, ask.dialect.MODELS_PATH, ask.dialect.DEFAULT_PATH),
+        url=endpoint(
+            ask.target.base_url,
+            ask.dialect.MODELS_PATH,
+            ask.dialect.DEFAULT_PATH,
+            ask.target.network.plain_http_hosts,
+        ),
         target=ask.target,
         key_header=ask.dialect.KEY_HEADER,
         key_prefix=ask.dialect.KEY_PREFIX,
@@ -286,8 +291,14 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
     while True:
         request = ask.dialect.build_request(replace(ask.call, refused=frozenset(ask.refused)))
         outgoing = Outgoing(
-            url=endpoint(ask.target.base_url, request.path, ask.dialect.DEFAULT_PATH),
+            url=endpoint(
+                ask.target.base_url,
+                request.path,
+                ask.dialect.DEFAULT_PATH,
+                ask.target.network.plain_http_hosts,
+            ),
             target=ask.target,
+            streamed=ask.call.stream,
             headers=request.headers,
             body=_encoded(request.body),
             key_header=ask.dialect.KEY_HEADER,

@@ -70,6 +70,50 @@ def format_failure(incoming: Incoming, body: bytes) -> LLMError:
     )
 
 
+def not_sent(error: Exception, url: str, hint: str, connect: float) -> tuple[str, bool, bool]:
+    """Say why a request could not be sent.
+
+    httpx and httpx2 have the same names for the same errors: the names are what counts.
+
+    Args:
+        error: of the HTTP library.
+        url: where the request was to go.
+        hint: what to do where nobody answers.
+        connect: the deadline for the connection, in seconds.
+
+    Returns:
+        What happened and what to do, whether it may be sent again, and whether it took too long.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    where, said = redact(url), shown(str(error))
+    if "ConnectTimeout" in kinds:
+        what = f"no connection to {where} within {connect:g} s (`connect_timeout`)"
+        return f"{what}: check the address and the network", True, True
+    if "ProxyError" in kinds:
+        # The proxy's status stands first; one like 407 is its last word.
+        what = f"the proxy refused the connection ({said}): check HTTPS_PROXY"
+        return what, not said.startswith("4"), False
+    if "ConnectError" in kinds:
+        return *_not_connected(said, where, hint), False
+    if "TransportError" in kinds:
+        kind = type(error).__name__
+        return f"the connection broke before an answer began ({kind}): try again", True, False
+    return f"cannot send to {where}: {said}", False, False
+
+
+def _not_connected(said: str, where: str, hint: str) -> tuple[str, bool]:
+    lower = said.lower()
+    if "certificate" in lower:
+        what = f"the TLS certificate of {where} is not trusted ({said})"
+        return f"{what}: check SSL_CERT_FILE and the address", False
+    if "ssl" in lower:
+        return f"no TLS connection to {where} ({said}): check the scheme of `base_url`", False
+    if "name or service" in lower or "getaddrinfo" in lower or "resolution" in lower:
+        return f"no such host: {where}: check `base_url` and the network", True
+    start = hint or "start the server there"
+    return f"nobody answers at {where}: {start} or check `base_url`", True
+
+
 def shown(text: str) -> str:
     """Give a provider's words as one redacted line of bounded length."""
     line = redact(" ".join(text.split()))

@@ -14,8 +14,9 @@ from llmport_magic.llm.messages import Message, as_messages
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy
 from llmport_magic.llm.streams import Gathering, ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
-from llmport_magic.llm.wire import Call, Limits, Target
+from llmport_magic.llm.wire import Call, Limits, Network, Target
 from llmport_magic.secrets import Secret, find_key
+from llmport_magic.settings import resolve, times_changed
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
@@ -63,6 +64,7 @@ class LLMConfig:
         limits: deadlines and sizes; `timeout_ms` wins over its `total`.
         retry: how often and how patiently a failed request is sent again.
         retry_budget: how many retries there are before successes must earn more.
+        network: how requests leave this machine; `None` is as the settings say.
         hint: what to do where nobody answers at `base_url`.
     """
 
@@ -83,6 +85,7 @@ class LLMConfig:
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retry_budget: float = 10
+    network: Network | None = None
     hint: str = ""
 
     def __post_init__(self) -> None:
@@ -124,6 +127,7 @@ class LLMProvider(BaseLLMConnector):
         self.capabilities = config.capabilities or _known_capabilities(config)
         self.usage_total = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self._transport = transport
+        self._network: tuple[int, Network] | None = None
         self._budget = RetryBudget(config.retry_budget)
         self.model_name_for_api = config.model
 
@@ -273,6 +277,7 @@ class LLMProvider(BaseLLMConnector):
                 key_vars=config.api_key_vars,
                 headers=config.headers,
                 reasoning=self.capabilities.reasoning,
+                network=config.network or self._configured_network(),
                 hint=config.hint,
             ),
             dialect=dialect_named(config.dialect),
@@ -283,6 +288,12 @@ class LLMProvider(BaseLLMConnector):
             transport=self._transport or shared_transport(),
             refused=refused,
         )
+
+    def _configured_network(self) -> Network:
+        """Give what the settings say; they are looked up again after each `configure()`."""
+        if self._network is None or self._network[0] != times_changed():
+            self._network = (times_changed(), Network.of(resolve()))
+        return self._network[1]
 
     def _key(self) -> Secret | None:
         key = self.config.api_key or find_key(self.config.api_key_vars)

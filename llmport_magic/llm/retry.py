@@ -20,7 +20,6 @@ T = TypeVar("T")
 
 RETRIED_STATUS = frozenset({408, 409, 429, 529})
 _FIRST_SERVER_ERROR, _LAST_SERVER_ERROR = 500, 599
-_LONGEST_BACKOFF = 8.0
 
 
 def is_retried(status: int) -> bool:
@@ -57,9 +56,15 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number < float("inf") else None
 
 
-def backoff(retry: int) -> float:
-    """Draw the wait before retry number `retry` (from 0): full jitter, at most 8 seconds."""
-    return random.uniform(0, min(_LONGEST_BACKOFF, 0.5 * 2**retry))  # noqa: S311
+def backoff(retry: int, first: float = 0.5, most: float = 8.0) -> float:
+    """Draw the wait before retry number `retry` (from 0), in seconds: full jitter.
+
+    Args:
+        retry: how many retries there were.
+        first: the longest wait before the first; it doubles with each.
+        most: the longest wait of all.
+    """
+    return random.uniform(0, min(most, first * 2.0 ** min(retry, 60)))  # noqa: S311
 
 
 class RetryBudget:
@@ -92,11 +97,15 @@ class RetryPolicy:
     Attributes:
         attempts: how often one request is sent at most, the first time included.
         retry_after_max: the longest wait that a provider may ask for, in seconds.
+        backoff: the longest first wait where the provider asks for none; it doubles.
+        backoff_max: the longest wait where the provider asks for none.
         sleep: waits; tests give their own.
     """
 
     attempts: int = 3
     retry_after_max: float = 60.0
+    backoff: float = 0.5
+    backoff_max: float = 8.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -128,7 +137,9 @@ async def with_retries(
             if not error.retryable or number >= policy.attempts or not budget.take():
                 raise
             asked: float | None = getattr(error, "retry_after", None)
-            wait = backoff(number - 1) if asked is None else asked
+            wait = asked
+            if wait is None:
+                wait = backoff(number - 1, policy.backoff, policy.backoff_max)
             if (asked or 0) > policy.retry_after_max or wait > left():
                 raise
             error.__traceback__ = None

@@ -196,7 +196,7 @@ def connector_class(row: Provider) -> Any:
 def _config(row: Provider, settings: Settings) -> LLMConfig:
     from llmport_magic.llm.provider import LLMConfig
     from llmport_magic.llm.retry import RetryPolicy
-    from llmport_magic.llm.wire import Limits
+    from llmport_magic.llm.wire import Limits, Network
 
     given_first_byte = settings.source("first_byte_timeout") != "default"
     config = LLMConfig(
@@ -213,12 +213,19 @@ def _config(row: Provider, settings: Settings) -> LLMConfig:
         limits=Limits(
             connect=settings.connect_timeout,
             first_byte=settings.first_byte_timeout if given_first_byte else None,
+            first_byte_reasoning=settings.reasoning_timeout,
             idle=settings.idle_timeout,
             max_line_bytes=settings.max_line_bytes,
             max_body_bytes=settings.max_body_bytes,
             pool_size=settings.pool_size,
         ),
-        retry=RetryPolicy(attempts=settings.attempts, retry_after_max=settings.retry_after_max),
+        retry=RetryPolicy(
+            attempts=settings.attempts,
+            retry_after_max=settings.retry_after_max,
+            backoff=settings.backoff,
+            backoff_max=settings.backoff_max,
+        ),
+        network=Network.of(settings),
         retry_budget=settings.retry_budget,
         hint=row.hint,
     )

@@ -1,28 +1,32 @@
 """The only module that talks HTTP: the pooled client, the deadlines, and the errors of the wire.
 
-Errors are raised outside the `except` that caught httpx's own: a chained exception, and a
-traceback with locals, would lead to frames that hold the key.
+It runs on httpx, or on httpx2, which has the same names; its errors are httpx's on both. They are
+raised outside the `except` that caught the library's own: a chained exception, and a traceback
+with locals, would lead to frames that hold the key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import atexit
+import contextlib
+import os
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, LLMStreamError
-from llmport_magic.llm.addresses import is_loopback
+from llmport_magic.llm.clients import Route, make_client, no_authorities, route_to
+from llmport_magic.llm.failures import not_sent
 from llmport_magic.secrets import redact
 
 if TYPE_CHECKING:
-    import ssl
-
     from llmport_magic.llm.clock import Clock
     from llmport_magic.llm.wire import Limits, Target
     from llmport_magic.secrets import Secret
@@ -31,7 +35,7 @@ _MAX_ERROR_BYTES = 65_536
 _MAX_KEPT_ERROR_BYTES = 2_048
 _ERROR_BODY_SECONDS = 5.0
 _DRAIN_SECONDS = 0.05
-_KEEP_ALIVE_SECONDS = 30.0
+_EXIT_SECONDS = 1.0
 _KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "request-id", "x-request-id")
 _READ_HEADERS = (*_KEPT_HEADERS, "content-encoding", "location")
 
@@ -76,7 +80,11 @@ class LLMConnectionError(_WireError, httpx.ConnectError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One HTTP request; the key is named apart so that only the header builder sees it."""
+    """One HTTP request; the key is named apart so that only the header builder sees it.
+
+    Attributes:
+        streamed: whether the answer shall arrive in pieces.
+    """
 
     url: str
     target: Target
@@ -86,6 +94,7 @@ class Outgoing:
     key_prefix: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     accept: str = "application/json"
+    streamed: bool = False
 
     def scrubbed(self) -> httpx.Request:
         """Give the request as an error may carry it: no key, no prompt."""
@@ -190,16 +199,16 @@ async def _read_before(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 class Transport:
-    """Sends requests over one pooled client for each event loop.
+    """Sends requests over pooled clients, one for each route; an event loop has its own.
 
     Args:
-        handler: an httpx transport that answers instead of the network, for tests.
+        handler: a transport of httpx or httpx2 that answers instead of the network, for tests.
     """
 
-    def __init__(self, handler: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, handler: Any = None) -> None:
         self._handler = handler
         self._clients: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[tuple[bool, int], httpx.AsyncClient]
+            asyncio.AbstractEventLoop, dict[Route, httpx.AsyncClient]
         ] = weakref.WeakKeyDictionary()
 
     async def open(self, outgoing: Outgoing, clock: Clock) -> Incoming:
@@ -208,8 +217,9 @@ class Transport:
         Raises:
             LLMConnectionError: nobody answers there.
             LLMTimeoutError: a deadline passed.
+            ConfigError: the HTTP library is not there, or the environment's proxy is none.
         """
-        client = self._client(outgoing.url, clock.limits)
+        client = self._client(outgoing, clock.limits)
         failure: LLMError
         clock.sent()
         try:
@@ -220,6 +230,8 @@ class Transport:
                         outgoing.url,
                         headers=_headers(outgoing),
                         content=outgoing.body,
+                        # The clock has every deadline but this one.
+                        extensions={"timeout": {"connect": clock.limits.connect}},
                     ),
                     stream=True,
                 )
@@ -242,30 +254,46 @@ class Transport:
         for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
             await client.aclose()
 
-    def _client(self, url: str, limits: Limits) -> httpx.AsyncClient:
-        here = is_loopback(httpx.URL(url).host)
+    def is_open(self) -> bool:
+        """Tell whether the process's own loop has clients here."""
+        return any(loop.is_running() for loop in self._clients)
+
+    def _client(self, outgoing: Outgoing, limits: Limits) -> httpx.AsyncClient:
+        network = outgoing.target.network
+        route = route_to(outgoing.url, network, limits, streamed=outgoing.streamed)
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
-        key = (here, limits.pool_size)
-        if key not in clients:
-            clients[key] = httpx.AsyncClient(
-                transport=self._handler,
-                # No proxy stands between this machine and itself.
-                trust_env=not here,
-                verify=_no_authorities() if here and url.startswith("http:") else _authorities(),
-                follow_redirects=False,
-                timeout=httpx.Timeout(None, connect=limits.connect),
-                limits=httpx.Limits(
-                    max_connections=limits.pool_size, keepalive_expiry=_KEEP_ALIVE_SECONDS
-                ),
-                # One client serves every provider: none may see another's cookies.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            )
-        return clients[key]
+        if route not in clients:
+            if self._handler is None:
+                http = library(route.library)
+            else:
+                http = httpx if isinstance(self._handler, httpx.AsyncBaseTransport) else library()
+            clients[route] = make_client(http, route, self._handler)
+        return clients[route]
+
+
+@cache
+def library(name: str = "httpx2") -> ModuleType:
+    """Give an HTTP library: `httpx`, `httpx2`, or `auto` for the second where it is installed.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if name != "httpx":
+        try:
+            import httpx2
+        except ImportError:
+            if name != "auto":
+                raise ConfigError(
+                    "`transport` is httpx2, which is not installed: `pip install "
+                    "'llmport-magic[httpx2]'`, or set `transport` to httpx"
+                ) from None
+        else:
+            return httpx2
+    return httpx
 
 
 _shared = Transport()
-_ssl_lock = threading.Lock()
-_ssl_contexts: dict[str, ssl.SSLContext] = {}
+_inherited: list[Transport] = []
 
 
 def shared_transport() -> Transport:
@@ -273,22 +301,23 @@ def shared_transport() -> Transport:
     return _shared
 
 
-def _authorities() -> ssl.SSLContext:
-    """Make the context once: reading the certificate authorities takes 20 ms of CPU."""
-    with _ssl_lock:
-        if "all" not in _ssl_contexts:
-            _ssl_contexts["all"] = httpx.create_ssl_context()
-        return _ssl_contexts["all"]
+@atexit.register
+def _hang_up() -> None:
+    """Close what is open while there still is a loop to do it."""
+    if _shared.is_open():
+        with contextlib.suppress(Exception):
+            bridge.submit(_shared.aclose()).result(_EXIT_SECONDS)
 
 
-def _no_authorities() -> ssl.SSLContext:
-    """Make a context that trusts nobody, for connections that do not use TLS."""
-    import ssl
+def _leave_to_the_parent() -> None:
+    """Begin anew in a forked child: closing an inherited connection would disturb its parent."""
+    global _shared  # noqa: PLW0603
+    _inherited.append(_shared)
+    _shared = Transport()
 
-    with _ssl_lock:
-        if "none" not in _ssl_contexts:
-            _ssl_contexts["none"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return _ssl_contexts["none"]
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 def _headers(outgoing: Outgoing) -> list[tuple[str, str]]:
@@ -333,35 +362,14 @@ def timed_out(outgoing: Outgoing, what: str) -> LLMTimeoutError:
 
 
 def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMError:
-    details: dict[str, Any] = {**names(outgoing), "request": outgoing.scrubbed()}
-    who, where = f"`{outgoing.target.provider}`", redact(outgoing.url)
-    said = redact(str(error))
-    if isinstance(error, httpx.ConnectTimeout):
-        return LLMTimeoutError(
-            f"{who}: no connection to {where} within {limits.connect:g} s (`connect_timeout`): "
-            "check the address and the network",
-            retryable=True,
-            **details,
-        )
-    if isinstance(error, httpx.ProxyError):
-        what = f"the proxy refused the connection ({said}): check HTTPS_PROXY"
-    elif isinstance(error, httpx.ConnectError):
-        what = _connect_failure(said, where, outgoing.target.hint)
-    elif isinstance(error, httpx.TransportError):
-        what = f"the connection broke before an answer began ({type(error).__name__}): try again"
-    else:
-        return LLMConnectionError(f"{who}: cannot send to {where}: {said[:300]}", **details)
-    certificate = "certificate" in said.lower()
-    return LLMConnectionError(f"{who}: {what}", retryable=not certificate, **details)
-
-
-def _connect_failure(said: str, where: str, hint: str) -> str:
-    lower = said.lower()
-    if "certificate" in lower or "ssl" in lower:
-        return f"the TLS certificate of {where} is not trusted ({said}): check SSL_CERT_FILE"
-    if "name or service" in lower or "getaddrinfo" in lower or "resolution" in lower:
-        return f"no such host: {where}: check `base_url` and the network"
-    return f"nobody answers at {where}: {hint or 'start the server there'} or check `base_url`"
+    what, retryable, late = not_sent(error, outgoing.url, outgoing.target.hint, limits.connect)
+    kind = LLMTimeoutError if late else LLMConnectionError
+    return kind(
+        f"`{outgoing.target.provider}`: {what}",
+        retryable=retryable,
+        request=outgoing.scrubbed(),
+        **names(outgoing),
+    )
 
 
 def _stream_failure(outgoing: Outgoing, error: Exception) -> LLMStreamError:
@@ -378,7 +386,7 @@ def answers(url: str, timeout: float, headers: Mapping[str, str] | None = None) 
             url,
             timeout=timeout,
             trust_env=False,
-            verify=_no_authorities(),
+            verify=no_authorities(),
             headers=dict(headers or {}),
         )
     except (httpx.HTTPError, httpx.InvalidURL):

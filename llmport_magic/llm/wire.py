@@ -7,7 +7,7 @@ type that is documented.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmport_magic.llm.reply import Chunk
     from llmport_magic.llm.tools import Tool
     from llmport_magic.secrets import Secret
+    from llmport_magic.settings import Settings
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -26,8 +27,9 @@ class Limits:
 
     Attributes:
         connect: until the connection stands.
-        first_byte: until the response begins; `None` is 60, and 300 for models that reason.
+        first_byte: until the response begins; `None` is 60, or `first_byte_reasoning`.
         idle: between two pieces of content; keep-alive comments are not content.
+        first_byte_reasoning: the same for models that reason, where `first_byte` is `None`.
         total: for the whole call, its retries and waits included.
         max_line_bytes: the longest line of a stream.
         max_body_bytes: the longest answer.
@@ -36,11 +38,37 @@ class Limits:
 
     connect: float = 5.0
     first_byte: float | None = None
+    first_byte_reasoning: float = 300.0
     idle: float = 60.0
     total: float = 600.0
     max_line_bytes: int = 1_000_000
     max_body_bytes: int = 8_000_000
     pool_size: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """How requests leave this machine.
+
+    Attributes:
+        transport: the HTTP library: `httpx`, `httpx2`, or `auto` for the second where it is there.
+        http2: whether whole answers of other machines may come over HTTP/2, where the package
+            `h2` is installed; a stream never does.
+        trust_env: whether the proxies and authorities that the environment names count.
+        plain_http_hosts: other machines that may be asked without encryption.
+        keep_alive: how long an idle connection is kept, in seconds.
+    """
+
+    transport: str = "httpx"
+    http2: bool = True
+    trust_env: bool = True
+    plain_http_hosts: tuple[str, ...] = ()
+    keep_alive: float = 30.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Network:
+        """Take the values that the settings have."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +83,7 @@ class Target:
         key_vars: the environment variables that may hold the key.
         headers: sent as they are.
         reasoning: whether the model may think for minutes before it answers.
+        network: how the request leaves this machine.
         hint: what to do where nobody answers; empty where the row of the provider says nothing.
     """
 
@@ -65,6 +94,7 @@ class Target:
     key_vars: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     reasoning: bool = False
+    network: Network = field(default_factory=Network)
     hint: str = ""
 
 

@@ -1,0 +1,127 @@
+"""Makes the clients of the HTTP library: which proxies, authorities and protocol each one uses.
+
+A client is made once for a route and kept: making its TLS context takes 20 ms of CPU.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache, lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm.addresses import is_loopback
+from llmport_magic.settings import network_environment
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from llmport_magic.llm.wire import Limits, Network
+
+
+class Route(NamedTuple):
+    """What two requests must have in common to share a client.
+
+    Attributes:
+        library: the name of the HTTP library.
+        here: whether it ends on this machine: then there is no proxy.
+        plain: whether it stays on this machine without TLS: then no authority is needed.
+        http2: whether HTTP/2 may be spoken, if the server does.
+        environment: what the environment says about proxies and authorities; `None` where that
+            does not count.
+        pool_size: open connections at most.
+        keep_alive: how long an idle connection is kept, in seconds.
+    """
+
+    library: str
+    here: bool
+    plain: bool
+    http2: bool
+    environment: tuple[str | None, ...] | None
+    pool_size: int
+    keep_alive: float
+
+
+def route_to(url: str, network: Network, limits: Limits, *, streamed: bool) -> Route:
+    """Choose the route of a request.
+
+    A stream takes HTTP/1.1: hanging up then ends the connection, and the provider stops. Over
+    HTTP/2 the libraries do not reset a stream that is left (httpcore 1.0.9 and httpcore2 2.16.2,
+    `_response_closed` in `http2.py`): the provider would go on, and the bill with it.
+    """
+    here, plain = _leads_here(url)
+    return Route(
+        network.transport,
+        here,
+        plain,
+        http2=network.http2 and not here and not streamed and _speaks_http2(),
+        # No proxy stands between this machine and itself.
+        environment=network_environment() if network.trust_env and not here else None,
+        pool_size=limits.pool_size,
+        keep_alive=network.keep_alive,
+    )
+
+
+def make_client(http: ModuleType, route: Route, handler: Any = None) -> Any:
+    """Make the client of a route.
+
+    Args:
+        http: the HTTP library.
+        route: of the requests that will share the client.
+        handler: a transport of that library that answers instead of the network.
+
+    Raises:
+        ConfigError: the environment names authorities or a proxy that cannot be used.
+    """
+    try:
+        verify = no_authorities() if route.plain else _authorities(http, route.environment)
+    except OSError as error:
+        raise ConfigError(
+            f"the certificate authorities cannot be read ({error}): check SSL_CERT_FILE and "
+            "SSL_CERT_DIR, or set `trust_env` to false"
+        ) from None
+    try:
+        return http.AsyncClient(
+            transport=handler,
+            trust_env=route.environment is not None,
+            verify=verify,
+            http2=route.http2,
+            follow_redirects=False,
+            timeout=None,
+            limits=http.Limits(max_connections=route.pool_size, keepalive_expiry=route.keep_alive),
+            # One client serves every provider: none may see another's cookies.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+    except (ImportError, ValueError, http.InvalidURL) as error:
+        why = "a SOCKS proxy needs the package `socksio`" if isinstance(error, ImportError) else ""
+        raise ConfigError(
+            f"the proxy that the environment names cannot be used{why and f' ({why})'}: check "
+            "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or set `trust_env` to false"
+        ) from None
+
+
+@cache
+def no_authorities() -> ssl.SSLContext:
+    """Give a context that trusts nobody, for connections that do not use TLS."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@cache
+def _authorities(http: ModuleType, environment: tuple[str | None, ...] | None) -> ssl.SSLContext:
+    context: ssl.SSLContext = http.create_ssl_context(trust_env=environment is not None)
+    return context
+
+
+@lru_cache(maxsize=256)
+def _leads_here(url: str) -> tuple[bool, bool]:
+    parts = urlsplit(url)
+    here = is_loopback(parts.hostname or "")
+    return here, here and parts.scheme == "http"
+
+
+@cache
+def _speaks_http2() -> bool:
+    return find_spec("h2") is not None
