@@ -77,8 +77,8 @@ def _of_choice(data: Mapping[str, Any]) -> Any:
 def refused_parameter(error: ErrorDetails, body: Mapping[str, Any]) -> str | None:
     """Name what the model does not take, where the failure says so.
 
-    It is a parameter of `body`; `json_schema` or `response_format`; `reasoning_effort` for reasoning
-    beside tools; or a field of the messages.
+    It is a parameter of `body`; `json_schema` or `response_format`; `reasoning_effort` for the
+    reasoning beside tools; or a field of the messages.
     """
     if not _REFUSAL.search(f"{error.code} {error.message}"):
         return None
@@ -86,12 +86,12 @@ def refused_parameter(error: ErrorDetails, body: Mapping[str, Any]) -> str | Non
         return "reasoning_effort"
     shape = body.get("response_format")
     if isinstance(shape, Mapping) and _OF_JSON.search(f"{error.param} {error.message}"):
-        if _BAD_SCHEMA.search(error.message):
-            return None
-        return "json_schema" if shape.get("type") == "json_schema" else "response_format"
-    of_message = _of_message(error, body)
-    if of_message is not None:
-        return of_message
+        wanted = "json_schema" if shape.get("type") == "json_schema" else "response_format"
+        return None if _BAD_SCHEMA.search(error.message) else wanted
+    return _of_message(error, body) or _parameter(error, body)
+
+
+def _parameter(error: ErrorDetails, body: Mapping[str, Any]) -> str | None:
     candidates = [name for name in _NEGOTIABLE if name in body]
     if error.param is not None:
         param = error.param.split(".")[0]

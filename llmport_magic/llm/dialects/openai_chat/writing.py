@@ -45,9 +45,9 @@ def build_request(call: Call) -> WireRequest:
 
 
 def _messages(call: Call, shape: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    # https://api-docs.deepseek.com/guides/thinking_mode (read 2026-11-21): once tools were called,
+    # https://api-docs.deepseek.com/guides/thinking_mode (read 2026-11-21): where there are tools,
     # what the model thought must be sent back; otherwise it is not looked at.
-    looped = any(message.tool_calls for message in call.messages)
+    looped = bool(call.tools) or any(message.tool_calls for message in call.messages)
     messages = [_message(message, call, looped=looped) for message in call.messages]
     wish = _json_wish(call, shape)
     if wish and messages and messages[0]["role"] == "system" and not call.messages[0].images:
