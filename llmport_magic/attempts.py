@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import LLMOutputError, LLMStreamError, VerificationError
-from llmport_magic.llm.cost import cost_of
+from llmport_magic.llm.cost import took
 from llmport_magic.log.events import Event, Kind
 from llmport_magic.progress import (
     Answer,
@@ -146,9 +146,7 @@ async def ask(
             async for text in pieces:
                 yield Text(text)
         response = attempt.response
-        cost = cost_of(response)
-        session.totals.add(response.usage, cost)
-        spent = spent.plus(response, cost, time.monotonic() - begun)
+        spent = spent.plus(response, response.cost.dollars, time.monotonic() - begun)
         yield Checking(number)
         try:
             verdict, source = await attempt.check()
@@ -311,27 +309,32 @@ class Attempt:
             if rest:
                 yield rest
         except BaseException as error:
-            await self._broke_off(error, "".join(parts))
+            await stream.aclose()
+            await self._broke_off(error, "".join(parts), stream.arrived)
             raise
         finally:
             await stream.aclose()
+            if stream.arrived is not None:
+                self._asked.session.totals.add(stream.arrived)
         self.response = stream.response
         await self._log(
             Kind.RESPONSE,
             self.response.content,
             status="complete",
-            usage=dict(self.response.usage),
             finish_reason=self.response.finish_reason,
-            cost=cost_of(self.response),
+            **took(self.response),
             seconds=round(time.monotonic() - self._begun, 3),
             request_id=self.response.metadata.get("request_id"),
         )
 
-    async def _broke_off(self, error: BaseException, partial: str) -> None:
+    async def _broke_off(
+        self, error: BaseException, partial: str, arrived: LLMResponse | None
+    ) -> None:
         cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt))
         truncated = isinstance(error, LLMStreamError)
         status = "cancelled" if cancelled else "truncated" if truncated else "failed"
-        await self._log(Kind.RESPONSE, partial, status=status, error=str(error))
+        spent = took(arrived) if arrived is not None else {}
+        await self._log(Kind.RESPONSE, partial, status=status, error=str(error), **spent)
 
     async def check(self) -> tuple[Verdict, str]:
         """Extract the code and verify it; what was found is in the log."""

@@ -8,6 +8,7 @@ why an interrupt can free the main thread while the request is being hung up.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import queue
 import threading
@@ -155,7 +156,8 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failure)
 
-    threading.Thread(target=work, name="llmport-thread", daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name="llmport-thread", daemon=True).start()
     return await outcome
 
 

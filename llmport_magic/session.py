@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmport_magic.llm.cost import Totals
 from llmport_magic.log.events import Event
 from llmport_magic.settings import Settings
 
@@ -16,27 +16,6 @@ if TYPE_CHECKING:
     from llmport_magic.modules.selection import CellPrompt, Decision
     from llmport_magic.modules.store import ModuleStore
     from llmport_magic.modules.version import Version
-
-
-@dataclass(slots=True)
-class Totals:
-    """What this session has used so far; `cost` counts only calls whose price is known."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
-    unpriced_calls: int = 0
-
-    def add(self, usage: Mapping[str, int], cost: float | None) -> None:
-        """Count one call."""
-        self.calls += 1
-        self.prompt_tokens += usage.get("prompt_tokens", 0)
-        self.completion_tokens += usage.get("completion_tokens", 0)
-        if cost is None:
-            self.unpriced_calls += 1
-        else:
-            self.cost += cost
 
 
 @dataclass(slots=True)

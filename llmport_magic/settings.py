@@ -227,6 +227,21 @@ def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
     """Give the layers with their names, the weakest first."""
     user_file = user_config_file()
     if user_file.is_file():
+def captures_content() -> bool:
+    """Tell whether what is said to a model may be recorded in the spans of a trace.
+
+    The values are those of https://pypi.org/project/opentelemetry-util-genai/ (read 2026-11-21),
+    and `true` of the versions before.
+    """
+    asked = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
+    return asked.strip().lower() in ("true", "span_only", "span_and_event")
+
+
+def names_tracer() -> bool:
+    """Tell whether the environment names a tracer for OpenTelemetry to load by itself."""
+    return bool(os.environ.get("OTEL_PYTHON_TRACER_PROVIDER"))
+
+
         yield str(user_file), _from_file(user_file)
     yield from _environment()
     named = os.environ.get("LLMPORT_CONFIG", "").strip()

@@ -13,6 +13,7 @@ _PRICES = (
     "input_cost_per_1k_tokens",
     "output_cost_per_1k_tokens",
     "cached_input_cost_per_1k_tokens",
+    "cache_write_cost_per_1k_tokens",
 )
 
 
@@ -86,7 +87,11 @@ class LLMCapabilities:
         json_mode: whether the provider can be told to answer in JSON.
         input_cost_per_1k_tokens: US dollars; `None` is unknown, never free.
         output_cost_per_1k_tokens: the same for what the model writes.
-        cached_input_cost_per_1k_tokens: the same for the cached part of a prompt.
+        cached_input_cost_per_1k_tokens: the same for the part of a prompt that is read from the
+            provider's cache.
+        cache_write_cost_per_1k_tokens: the same for the part that is written to it.
+        priced_prompt_tokens: the longest prompt that these prices are for, in tokens; a longer
+            one costs something else. `None` is no such limit.
 
     Raises:
         ValueError: for a size that is not positive, a negative price or an unknown word.
@@ -105,9 +110,11 @@ class LLMCapabilities:
     input_cost_per_1k_tokens: float | None = None
     output_cost_per_1k_tokens: float | None = None
     cached_input_cost_per_1k_tokens: float | None = None
+    cache_write_cost_per_1k_tokens: float | None = None
+    priced_prompt_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_context_window", "max_output_tokens"):
+        for name in ("max_context_window", "max_output_tokens", "priced_prompt_tokens"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"`{name}` must be above 0, not {value}")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, Self, TypeAlias
 
 from llmport_magic import bridge
+from llmport_magic.llm import tracing
 from llmport_magic.llm.capabilities import LLMCapabilities
+from llmport_magic.llm.cost import Totals
+from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import Message, MessageLike, as_messages
 from llmport_magic.llm.reply import Chunk, LLMResponse
-from llmport_magic.llm.streams import Gathering, ResponseStream
+from llmport_magic.llm.streams import ResponseStream
 
 Messages: TypeAlias = "MessageLike | Iterable[MessageLike]"
+_counting = threading.Lock()
 
 
 class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
@@ -31,6 +36,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
     capabilities: LLMCapabilities = LLMCapabilities()
 
     _model_name: str = ""
+    _totals: Totals | None = None
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Refuse a class that cannot call anything."""
@@ -46,6 +52,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         super().__init_subclass__(**kwargs)
         if not cls.provider_name:
             cls.provider_name = cls.__name__.removesuffix("Connector").lower() or cls.__name__
+        tracing.watch(cls)
 
     @property
     def model_name_for_api(self) -> str:
@@ -55,6 +62,27 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
     @model_name_for_api.setter
     def model_name_for_api(self, name: str) -> None:
         self._model_name = name
+
+    @property
+    def totals(self) -> Totals:
+        """What this connector's calls have used so far, broken off streams included.
+
+        A class of a third party that gives its own `complete()` counts itself.
+        """
+        if self._totals is None:
+            with _counting:
+                self._totals = self._totals or Totals()
+        return self._totals
+
+    @property
+    def usage_total(self) -> dict[str, int]:
+        """The tokens of this connector's calls so far, by the names of a response's `usage`."""
+        return self.totals.usage
+
+    @property
+    def cost_total(self) -> float | None:
+        """US dollars for this connector's calls so far, or `None` where a price is not known."""
+        return None if self.totals.unpriced_calls else self.totals.cost
 
     def call_llm(self, prompt: str) -> str:
         """Ask, and wait for the raw text of the answer; for synchronous code.
@@ -87,7 +115,9 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         gathering = self._gathering(given, options)
         text = await bridge.in_thread(self.call_llm, as_prompt(given))
         gathering.add(Chunk(text=text))
-        return gathering.response()
+        response = gathering.response()
+        self.totals.add(response)
+        return response
 
     def stream(self, messages: Messages, **options: Any) -> ResponseStream:
         """Ask, and get the answer as it arrives; one piece where a connector cannot stream."""
@@ -139,7 +169,12 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
 
     def _gathering(self, given: tuple[Message, ...], options: Mapping[str, Any]) -> Gathering:
         model = options.get("model") or self.model_name_for_api
-        return Gathering(self.provider_name, model, as_prompt(given), {})
+        prices = self.capabilities if model == self.model_name_for_api else None
+        return Gathering(self.provider_name, model, as_prompt(given), {}, prices=prices)
+
+
+# `call_llm` of the seam itself is `complete` once more.
+tracing.watch(BaseLLMConnector, ("complete", "stream"))
 
 
 def as_prompt(messages: Iterable[Message]) -> str:

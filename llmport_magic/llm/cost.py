@@ -2,14 +2,77 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
     from llmport_magic.llm.reply import LLMResponse
 
+CostSource: TypeAlias = Literal["reported", "computed", "estimated", "unknown"]
 _CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer cost, and who says so.
+
+    Attributes:
+        dollars: US dollars, or `None` where a price is not known.
+        source: `reported` by the provider, `computed` from exact token counts, `estimated` from
+            estimated ones, or `unknown`.
+    """
+
+    dollars: float | None
+    source: CostSource
+
+
+class Totals:
+    """What calls have used so far; exact, whichever threads count at once.
+
+    Attributes:
+        calls: that were answered, those that were broken off after a first piece included.
+        prompt_tokens: sent.
+        completion_tokens: received.
+        total_tokens: as the providers count them.
+        cost: US dollars of the calls whose price is known.
+        unpriced_calls: how many are not in `cost`.
+        estimated_calls: how many of the token counts are estimates.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.calls = 0
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.total_tokens = 0
+        self.cost = 0.0
+        self.unpriced_calls = 0
+        self.estimated_calls = 0
+
+    def add(self, response: LLMResponse) -> None:
+        """Count one answer."""
+        dollars = response.cost.dollars
+        with self._lock:
+            self.calls += 1
+            self.prompt_tokens += response.usage["prompt_tokens"]
+            self.completion_tokens += response.usage["completion_tokens"]
+            self.total_tokens += response.usage["total_tokens"]
+            self.cost += dollars or 0.0
+            self.unpriced_calls += dollars is None
+            self.estimated_calls += bool(response.metadata.get("usage_estimated"))
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """The tokens, by the names that a response's `usage` has."""
+        with self._lock:
+            return {
+                "prompt_tokens": self.prompt_tokens,
+                "completion_tokens": self.completion_tokens,
+                "total_tokens": self.total_tokens,
+            }
 
 
 def estimate_tokens(text: str) -> int:
@@ -27,35 +90,85 @@ def estimate_cost(
         completion_tokens: tokens received.
         model: the model's name as the provider spells it; without one the price is unknown.
     """
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-    return _cost(usage, model)
-
-
-def cost_of(response: LLMResponse) -> float | None:
-    """Give what an answer cost in US dollars, or `None` where the price is not known."""
-    return _cost(response.usage, response.model)
-
-
-def _cost(usage: Mapping[str, int], model: str | None) -> float | None:
     from llmport_magic.llm.registry import default_registry
 
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
     profile = default_registry().find_model(model) if model else None
     return None if profile is None else cost_of_usage(usage, profile.capabilities)
 
 
+def cost_of(response: LLMResponse) -> float | None:
+    """Give what an answer cost in US dollars, or `None` where the price is not known."""
+    return price(response).dollars
+
+
+def price(response: LLMResponse) -> Cost:
+    """Give what an answer cost: what the provider reports, else its tokens at the known prices."""
+    reported = response.metadata.get("cost_reported")
+    if reported is not None:
+        return Cost(float(reported), "reported")
+    told = response.prices
+    known = told is not None and told.input_cost_per_1k_tokens is not None
+    prices = told if known else _listed_prices(response)
+    dollars = None if prices is None else cost_of_usage(response.usage, prices)
+    if dollars is None:
+        return Cost(None, "unknown")
+    estimated = response.metadata.get("usage_estimated")
+    return Cost(dollars, "estimated" if estimated else "computed")
+
+
+def took(response: LLMResponse) -> dict[str, Any]:
+    """Give what an answer took as plain values, for a log."""
+    return {
+        "usage": dict(response.usage),
+        "usage_estimated": bool(response.metadata.get("usage_estimated")),
+        "cost": response.cost.dollars,
+        "cost_source": response.cost.source,
+    }
+
+
+def _listed_prices(response: LLMResponse) -> LLMCapabilities | None:
+    """Look the answering model up at the provider that answered: another one has other prices."""
+    from llmport_magic.llm.registry import PROVIDER_CONFIG, default_registry
+
+    if not response.model or response.provider not in PROVIDER_CONFIG:
+        return None
+    profile = default_registry().find_model(response.model, response.provider)
+    return profile.capabilities if profile else None
+
+
 def cost_of_usage(usage: Mapping[str, int], capabilities: LLMCapabilities) -> float | None:
-    """Give the price of exact token counts, cached ones at their own price.
+    """Give the price of token counts, each part at its own price.
 
     Args:
-        usage: `prompt_tokens` and `completion_tokens`; `cached_tokens` are part of the prompt's.
+        usage: as in `LLMResponse.usage`: `cached_tokens` and `cache_write_tokens` are parts of
+            `prompt_tokens`, reasoning is a part of `completion_tokens`.
         capabilities: of the model, which hold its prices per 1,000 tokens.
+
+    Returns:
+        US dollars; `None` where the price of one part is not known, as that of sound never is.
     """
     price_in = capabilities.input_cost_per_1k_tokens
     price_out = capabilities.output_cost_per_1k_tokens
     if price_in is None or price_out is None:
         return None
-    cached = usage.get("cached_tokens", 0)
-    price_cached = capabilities.cached_input_cost_per_1k_tokens
-    fresh = usage["prompt_tokens"] - cached
-    total = fresh * price_in + cached * (price_in if price_cached is None else price_cached)
-    return (total + usage["completion_tokens"] * price_out) / 1000
+    if price_in == price_out == 0:
+        return 0.0
+    most = capabilities.priced_prompt_tokens
+    if most is not None and usage["prompt_tokens"] > most:
+        return None
+    if usage.get("prompt_audio_tokens") or usage.get("completion_audio_tokens"):
+        return None
+    cached, written = usage.get("cached_tokens", 0), usage.get("cache_write_tokens", 0)
+    parts = (
+        (usage["prompt_tokens"] - cached - written, price_in),
+        (cached, capabilities.cached_input_cost_per_1k_tokens),
+        (written, capabilities.cache_write_cost_per_1k_tokens),
+        (usage["completion_tokens"], price_out),
+    )
+    total = 0.0
+    for tokens, price_each in parts:
+        if tokens and price_each is None:
+            return None
+        total += tokens * (price_each or 0.0)
+    return total / 1000

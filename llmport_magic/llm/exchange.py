@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmport_magic.errors import LLMError, LLMStreamError, UsageError
+from llmport_magic.llm import tracing
 from llmport_magic.llm.addresses import endpoint
 from llmport_magic.llm.clock import Clock
 from llmport_magic.llm.failures import (
@@ -299,7 +300,7 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
             ),
             target=ask.target,
             streamed=ask.call.stream,
-            headers=request.headers,
+            headers={**request.headers, **tracing.headers()},
             body=_encoded(request.body),
             key_header=ask.dialect.KEY_HEADER,
             key_prefix=ask.dialect.KEY_PREFIX,

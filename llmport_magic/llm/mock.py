@@ -89,7 +89,7 @@ class MockConnector(BaseLLMConnector):
                 finish_reason=response.finish_reason, usage=response.usage if scripted else None
             )
 
-        return ResponseStream(pieces, self._gathering(given, options))
+        return ResponseStream(pieces, self._gathering(given, options), self.totals.add)
 
     def _next(self, given: tuple[Message, ...]) -> Any:
         if self._answers is None:

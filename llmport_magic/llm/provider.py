@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, UsageError
 from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
+from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import Message, as_messages
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy
-from llmport_magic.llm.streams import Gathering, ResponseStream
+from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Network, Target
 from llmport_magic.secrets import Secret, find_key
@@ -125,7 +126,6 @@ class LLMProvider(BaseLLMConnector):
         self.config = config
         self.provider_name = config.provider
         self.capabilities = config.capabilities or _known_capabilities(config)
-        self.usage_total = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self._transport = transport
         self._network: tuple[int, Network] | None = None
         self._budget = RetryBudget(config.retry_budget)
@@ -161,11 +161,11 @@ class LLMProvider(BaseLLMConnector):
         from llmport_magic.llm.exchange import whole
 
         ask = await self._ask(call, limits)
-        gathering = self._gathered(ask)
+        gathering = self._gathered(ask.call, ask.notes)
         chunk, raw = await whole(ask)
         gathering.add(chunk)
         response = gathering.response(raw)
-        self._count(response)
+        self.totals.add(response)
         return response
 
     def stream(self, messages: Messages, **options: Any) -> ResponseStream:
@@ -186,9 +186,8 @@ class LLMProvider(BaseLLMConnector):
             finally:
                 await chunks.aclose()
 
-        prompt = as_prompt(call.messages)
-        gathering = Gathering(self.provider_name, call.model, prompt, notes, call.tool_names)
-        return ResponseStream(source, gathering, self._count)
+        gathering = self._gathered(call, notes)
+        return ResponseStream(source, gathering, self.totals.add)
 
     async def models(self) -> tuple[str, ...]:
         """Ask the server which models it has."""
@@ -204,14 +203,12 @@ class LLMProvider(BaseLLMConnector):
         if self._transport is not None:
             await bridge.in_bridge(self._transport.aclose())
 
-    def _gathered(self, ask: Ask) -> Gathering:
-        prompt = as_prompt(ask.call.messages)
-        names = ask.call.tool_names
-        return Gathering(self.provider_name, ask.call.model, prompt, ask.notes, names)
-
-    def _count(self, response: LLMResponse) -> None:
-        for name in self.usage_total:
-            self.usage_total[name] += response.usage[name]
+    def _gathered(self, call: Call, notes: MutableMapping[str, Any]) -> Gathering:
+        prices = self.config.capabilities if call.model == self.config.model else None
+        prompt = as_prompt(call.messages)
+        return Gathering(
+            self.provider_name, call.model, prompt, notes, call.tool_names, prices=prices
+        )
 
     def _call(self, given: tuple[Message, ...], options: dict[str, Any], *, stream: bool) -> Call:
         for name in options:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from llmport_magic.llm.cost import Cost, price
 from llmport_magic.llm.messages import LLMRole, Message, ToolCall
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import LLMCapabilities
 
 FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "error")
 
@@ -83,8 +87,10 @@ class LLMResponse:
         reasoning: the text of the model's reasoning, never part of the answer.
         thinking: blocks that the provider wants back unread with the next request.
         metadata: `usage_estimated` (bool), `raw_finish_reason`, `request_id`, `attempts`,
-            `latency_ms`, and `cost_reported` in US dollars where the provider says it.
+            `latency_ms`, `cut_off` (true where the answer was broken off), and `cost_reported`
+            in US dollars where the provider says it.
         raw: the provider's own object, for a plain call.
+        prices: of the model, where the connector was told them; else the catalogue's count.
     """
 
     content: str = ""
@@ -97,6 +103,7 @@ class LLMResponse:
     thinking: tuple[Mapping[str, Any], ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     raw: Any = field(default=None, repr=False)
+    prices: LLMCapabilities | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.usage = complete_usage(self.usage)
@@ -110,6 +117,11 @@ class LLMResponse:
             tool_calls=self.tool_calls,
             thinking=self.thinking,
         )
+
+    @property
+    def cost(self) -> Cost:
+        """What the answer cost, and whether that is reported, computed, estimated or unknown."""
+        return price(self)
 
     def __str__(self) -> str:
         return self.content

@@ -3,121 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, MutableMapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+)
 from concurrent.futures import Future
 from contextlib import aclosing
-from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from llmport_magic import bridge
 from llmport_magic.errors import LLMError, LLMStreamError
-from llmport_magic.llm.cost import estimate_tokens
-from llmport_magic.llm.messages import ToolCall
-from llmport_magic.llm.reply import Chunk, LLMResponse, ToolCallDelta
+from llmport_magic.llm.gathering import Gathering
+from llmport_magic.llm.reply import Chunk, LLMResponse
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.tracing import CallSpan
 
 # What arrives together may be given together.
 Source = Callable[[], AsyncGenerator[Chunk | list[Chunk], None]]
 _CLOSING_SECONDS = 2.0
-
-
-class Gathering:
-    """Puts the pieces of an answer together.
-
-    Args:
-        provider: who answers.
-        model: who was asked; the provider may name another one as the one that answers.
-        prompt: what was sent, for an estimate where the provider gives no token counts.
-        notes: becomes the response's metadata.
-        tool_names: the user's names of the tools, by the names that were sent.
-    """
-
-    def __init__(
-        self,
-        provider: str,
-        model: str,
-        prompt: str,
-        notes: MutableMapping[str, Any],
-        tool_names: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self._provider = provider
-        self._model = model
-        self._prompt = prompt
-        self._notes = notes
-        self._begun = time.monotonic()
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._finish = "stop"
-        self._usage: dict[str, int] = {}
-        self._tool_names = tool_names
-        self._deltas: dict[int, list[ToolCallDelta]] = {}
-        self._thinking: list[Mapping[str, Any]] = []
-
-    @property
-    def text(self) -> str:
-        """The text that has arrived."""
-        return "".join(self._text)
-
-    def add(self, chunk: Chunk) -> None:
-        """Take the next piece."""
-        if chunk.text:
-            self._text.append(chunk.text)
-        if chunk.reasoning:
-            self._reasoning.append(chunk.reasoning)
-        if chunk.finish_reason:
-            self._finish = chunk.finish_reason
-            self._notes["raw_finish_reason"] = chunk.raw_finish_reason
-        if chunk.usage:
-            self._usage.update(chunk.usage)
-        if chunk.model:
-            self._model = chunk.model
-        for delta in chunk.tool_calls:
-            self._deltas.setdefault(delta.index, []).append(delta)
-        if chunk.thinking:
-            self._thinking.extend(chunk.thinking)
-        if chunk.cost is not None:
-            self._notes["cost_reported"] = chunk.cost
-
-    def _tool_calls(self) -> tuple[ToolCall, ...]:
-        calls = []
-        for index, deltas in sorted(self._deltas.items()):
-            name = next((delta.name for delta in deltas if delta.name), "")
-            call = ToolCall.read(
-                "".join(delta.arguments for delta in deltas),
-                name=self._tool_names.get(name, name),
-                id=next((delta.id for delta in deltas if delta.id), f"call_{index}"),
-                signature="".join(delta.signature for delta in deltas),
-            )
-            calls.append(call)
-        return tuple(calls)
-
-    def response(self, raw: Any = None) -> LLMResponse:
-        """Give the whole answer."""
-        text, reasoning = self.text, "".join(self._reasoning)
-        estimated = not {"prompt_tokens", "completion_tokens"} <= self._usage.keys()
-        usage = {
-            "prompt_tokens": estimate_tokens(self._prompt) if estimated else 0,
-            "completion_tokens": estimate_tokens(text + reasoning) if estimated else 0,
-        } | self._usage
-        metadata = dict(self._notes)
-        calls = self._tool_calls()
-        # Some formats have no word of their own for an end that waits for a tool.
-        finish = "tool_calls" if calls and self._finish == "stop" else self._finish
-        metadata["usage_estimated"] = estimated
-        metadata["latency_ms"] = round((time.monotonic() - self._begun) * 1000)
-        return LLMResponse(
-            content=text,
-            finish_reason=finish,
-            usage=usage,
-            model=self._model,
-            provider=self._provider,
-            tool_calls=calls,
-            reasoning=reasoning,
-            thinking=tuple(self._thinking),
-            metadata=metadata,
-            raw=raw,
-        )
 
 
 class ResponseStream:
@@ -130,8 +37,14 @@ class ResponseStream:
     Args:
         source: makes the generator of chunks; it runs on the bridge's loop.
         gathering: puts the pieces together.
-        on_end: is given the response when it is whole.
+        on_end: is given the response when it is whole, and what had arrived of one that was
+            broken off; it runs on the bridge's loop.
+
+    Attributes:
+        span: of the trace that this call is part of, where there is one.
     """
+
+    span: CallSpan | None = None
 
     def __init__(
         self,
@@ -142,6 +55,7 @@ class ResponseStream:
         self._source = source
         self._gathering = gathering
         self._on_end = on_end
+        self._arrived: LLMResponse | None = None
         self._response: LLMResponse | None = None
         self._relay: _Relay | None = None
         self._begun = False
@@ -161,6 +75,15 @@ class ResponseStream:
     def text(self) -> str:
         """The text that has arrived so far."""
         return self._gathering.text
+
+    @property
+    def arrived(self) -> LLMResponse | None:
+        """What has arrived of a stream that is over, `None` where nothing has.
+
+        Where the answer was broken off, `metadata["cut_off"]` is true and the token counts are
+        estimates, `metadata["usage_estimated"]`, unless the provider had told them all.
+        """
+        return self._arrived
 
     def __aiter__(self) -> AsyncIterator[str]:
         return _Texts(self)
@@ -189,13 +112,32 @@ class ResponseStream:
         if self._begun:
             raise LLMError("this answer was already read: make a new stream")
         self._begun = True
-        self._relay = _Relay(self._source)
+        self._relay = _Relay(self._source, self)
         return self._relay
 
+    def _sent(self) -> None:
+        """Take note that the request is sent now; this and the next two on the bridge's loop."""
+        self._gathering.begin()
+        if self.span is not None:
+            self.span.begin()
+
+    def _take(self, pieces: Iterable[Chunk]) -> None:
+        """Put what has arrived to the rest."""
+        for chunk in pieces:
+            self._gathering.add(chunk)
+        if self.span is not None:
+            self.span.piece()
+
+    def _over(self, error: BaseException | None) -> None:
+        """Take note that nothing more will arrive."""
+        if error is None or not self._gathering.empty:
+            self._arrived = self._gathering.response(whole=error is None)
+            self._on_end(self._arrived)
+        if self.span is not None:
+            self.span.end(self._arrived, error)
+
     def _end(self) -> None:
-        if self._response is None:
-            self._response = self._gathering.response()
-            self._on_end(self._response)
+        self._response = self._arrived
 
 
 class _Chunks:
@@ -216,14 +158,12 @@ class _Chunks:
 
     def take(self) -> Chunk:
         """Give the next chunk that is here."""
-        chunk = self._arrived.popleft()
-        self._stream._gathering.add(chunk)  # noqa: SLF001 - two halves of one thing
-        return chunk
+        return self._arrived.popleft()
 
     async def wait(self) -> None:
         """Wait until a chunk is here; raises `StopAsyncIteration` at the end."""
         if self._relay is None:
-            self._relay = self._stream._begin()  # noqa: SLF001
+            self._relay = self._stream._begin()  # noqa: SLF001 - two halves of one thing
             self._arrived = self._relay.chunks
         try:
             more = await self._relay.wait()
@@ -273,8 +213,9 @@ class _Texts:
 class _Relay:
     """Runs a source on the bridge's loop and hands its chunks to the loop that reads."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, stream: ResponseStream) -> None:
         self._source = source
+        self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._arrival = asyncio.Event()
         self._here = self._loop is bridge.loop()
@@ -316,22 +257,29 @@ class _Relay:
 
     async def _run(self) -> None:
         self._started = True
+        stream = self._stream
+        failure: BaseException | None = None
         try:
+            stream._sent()  # noqa: SLF001 - two halves of one thing, as below
             async with aclosing(self._source()) as chunks:
                 async for arrived in chunks:
-                    if isinstance(arrived, list):
-                        self.chunks.extend(arrived)
-                    else:
-                        self.chunks.append(arrived)
+                    pieces = arrived if isinstance(arrived, list) else (arrived,)
+                    stream._take(pieces)  # noqa: SLF001
+                    self.chunks.extend(pieces)
                     self._tell()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             self._error = LLMStreamError("the answer was closed before its end")
+            failure = cancelled
             raise
         except Exception as error:  # noqa: BLE001 - raised where the chunks are read
-            self._error = error
+            self._error = failure = error
         finally:
-            self._ended = True
-            self._tell()
+            try:
+                stream._over(failure)  # noqa: SLF001
+            finally:
+                failure = None  # an error that its own frame holds is never freed
+                self._ended = True
+                self._tell()
 
     def _tell(self) -> None:
         if self._here:

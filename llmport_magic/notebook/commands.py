@@ -41,13 +41,16 @@ def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
         answers = f"nobody yet: {error}"
     totals = memory.totals
     cost = f" · ${totals.cost:.4f}" if totals.cost else ""
+    if totals.unpriced_calls and totals.cost:
+        cost += f" + {totals.unpriced_calls} calls of unknown price"
+    about = "about " if totals.estimated_calls else ""
     names = memory.store(settings).names()
     _say(
         f"answers    {answers}",
         "sends      the prompt, and what `--with` or {{ }} names; nothing else",
         f"checks     {level()} · trust = {settings.trust} ({settings.source('trust')})",
         f"modules    {', '.join(names) or 'none yet'} (in {memory.store(settings).directory})",
-        f"so far     {totals.calls} calls · {totals.prompt_tokens:,} + "
+        f"so far     {totals.calls} calls · {about}{totals.prompt_tokens:,} + "
         f"{totals.completion_tokens:,} tokens{cost}",
         "`%llmport help` lists what else there is",
     )

@@ -1,0 +1,550 @@
+"""Spans of calls, against a real server and OpenTelemetry's own SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import pytest
+from asking import asking, pieces_of
+from loopback import HANG, Loopback, Script, failure, reply
+from loopback import streamed as stream_of
+from opentelemetry import baggage, context, trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from llmport_magic import bridge
+from llmport_magic.errors import LLMError
+from llmport_magic.llm import gathering
+from llmport_magic.llm.connector import BaseLLMConnector
+from llmport_magic.llm.messages import as_messages
+from llmport_magic.llm.mock import MockConnector
+from llmport_magic.llm.reply import Chunk, LLMResponse
+from llmport_magic.llm.streams import ResponseStream
+
+PROMPT = "a very private question"
+CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """Serve what the test scripts."""
+    with Loopback() as running:
+        yield running
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Trace into memory."""
+    found = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(found))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    return found
+
+
+def spans(exporter: InMemorySpanExporter, count: int = 1) -> list[ReadableSpan]:
+    """Wait until so many spans have ended; there must not be more."""
+    end = time.monotonic() + 3
+    while len(exporter.get_finished_spans()) < count and time.monotonic() < end:
+        time.sleep(0.002)
+    found = list(exporter.get_finished_spans())
+    assert len(found) == count, [span.name for span in found]
+    return found
+
+
+def facts(exporter: InMemorySpanExporter) -> dict[str, Any]:
+    """Give the attributes of the one span that there is."""
+    return dict(spans(exporter)[0].attributes or {})
+
+
+# What a span says
+
+
+async def test_a_call_is_a_span(server: Loopback, exporter: InMemorySpanExporter) -> None:
+    """A call is one client span with the seed's attributes and the conventions' own (S4-24)."""
+    server.script(reply("hello", model="m-1"))
+    llm = asking(server, provider="deepseek")
+
+    response = await llm.call(PROMPT, temperature=0.5, max_tokens=99, stop="END", seed=4)
+
+    [span] = spans(exporter)
+    assert (span.name, span.kind, span.status.status_code) == (
+        "chat m",
+        SpanKind.CLIENT,
+        StatusCode.UNSET,
+    )
+    found = dict(span.attributes or {})
+    latency = found.pop("llm.latency.ms")
+    assert isinstance(latency, int)
+    assert 0 <= latency <= response.metadata["latency_ms"] + 1000
+    assert found == {
+        "llm.provider": "deepseek",
+        "llm.model": "m",
+        "llm.tokens.prompt": 7,
+        "llm.tokens.completion": 3,
+        "llm.tokens.estimated": False,
+        "llm.attempts": 1,
+        "llm.cost.source": "unknown",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "deepseek",
+        "gen_ai.system": "deepseek",
+        "gen_ai.request.model": "m",
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.max_tokens": 99,
+        "gen_ai.request.seed": 4,
+        "gen_ai.request.stop_sequences": ("END",),
+        "gen_ai.response.model": "m-1",
+        "gen_ai.response.id": "c1",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 3,
+        "server.address": "127.0.0.1",
+        "server.port": int(server.url.split(":")[2].split("/")[0]),
+    }
+
+
+async def test_a_stream_is_a_span(server: Loopback, exporter: InMemorySpanExporter) -> None:
+    """A stream's span ends with the stream and knows its tokens and its first piece (S4-24)."""
+    server.script(stream_of("a", "b", finish="length"))
+
+    await pieces_of(asking(server))
+
+    found = facts(exporter)
+    assert found["gen_ai.request.stream"] is True
+    assert found["gen_ai.response.finish_reasons"] == ("length",)
+    assert (found["llm.tokens.prompt"], found["llm.tokens.completion"]) == (7, 3)
+    assert 0 <= found["gen_ai.response.time_to_first_chunk"] * 1000 <= found["llm.latency.ms"] + 1
+
+
+async def test_a_span_counts_the_parts_of_the_tokens(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """Tokens read from a cache and spent on reasoning are told apart where they are known."""
+    usage = {
+        "prompt_tokens": 50,
+        "completion_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 30},
+        "completion_tokens_details": {"reasoning_tokens": 15},
+    }
+    server.script(reply(usage=usage))
+
+    await asking(server).call("q")
+
+    found = facts(exporter)
+    assert found["gen_ai.usage.cache_read.input_tokens"] == 30
+    assert found["gen_ai.usage.reasoning.output_tokens"] == 15
+
+
+async def test_latency_is_measured_on_a_clock_that_never_jumps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The latency is whole milliseconds of the monotonic clock, from the sending on (S4-25)."""
+    now = 100.0
+    monkeypatch.setattr(gathering.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+
+    def late(_: Any) -> str:
+        nonlocal now
+        now += 1.5236
+        return "hello"
+
+    stream = MockConnector([late]).stream("q")
+    now += 50
+    async for _ in stream:
+        pass
+
+    assert stream.response.metadata["latency_ms"] == 1524
+    assert type(stream.response.metadata["latency_ms"]) is int
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_failure_is_recorded_without_what_was_said(
+    server: Loopback, exporter: InMemorySpanExporter, *, whole: bool
+) -> None:
+    """A failed call's span is an error with its status, and quotes neither prompt nor key."""
+    key = "planted-key-0123456789abcdef"
+    for _ in range(3):
+        server.script(failure(503, f"no {PROMPT} for {key}"))
+    llm = asking(server, api_key=key)
+
+    with pytest.raises(LLMError):
+        await (llm.call(PROMPT) if whole else pieces_of(llm))
+
+    [span] = spans(exporter)
+    assert span.status.status_code is StatusCode.ERROR
+    found = dict(span.attributes or {})
+    assert (found["error.type"], found["http.response.status_code"]) == ("503", 503)
+    assert found["llm.attempts"] == 3
+    assert PROMPT not in span.to_json()
+    assert key not in span.to_json()
+
+
+async def test_an_error_of_a_third_party_is_recorded_by_its_kind(
+    exporter: InMemorySpanExporter,
+) -> None:
+    """A connector class that raises its own error gives a span that names its kind only."""
+
+    class Broken(BaseLLMConnector):
+        def call_llm(self, prompt: str) -> str:
+            raise KeyError(prompt)
+
+    with pytest.raises(KeyError):
+        await Broken().call(PROMPT)
+
+    [span] = spans(exporter)
+    assert (span.attributes or {})["error.type"] == "KeyError"
+    assert PROMPT not in span.to_json()
+
+
+# What was said
+
+
+@pytest.mark.parametrize("asked", ["", "false", "NO_CONTENT", "EVENT_ONLY"])
+async def test_what_was_said_stays_out(
+    server: Loopback,
+    exporter: InMemorySpanExporter,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+) -> None:
+    """Neither prompt nor answer is in a span unless somebody asks for it (S4-24, X-07)."""
+    monkeypatch.setenv(CONTENT, asked)
+    server.script(reply("a private answer"), stream_of("a private ", "answer"))
+    llm = asking(server)
+
+    await llm.call([{"role": "system", "content": "private"}, PROMPT])
+    async for _ in llm.stream(PROMPT):
+        pass
+
+    assert not any("private" in span.to_json() for span in spans(exporter, 2))
+
+
+@pytest.mark.parametrize("asked", ["true", "SPAN_ONLY", "span_and_event"])
+async def test_what_was_said_is_recorded_where_it_is_asked_for(
+    server: Loopback,
+    exporter: InMemorySpanExporter,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+) -> None:
+    """The conventions' variable records prompt and answer; a key in them is masked all the same."""
+    monkeypatch.setenv(CONTENT, asked)
+    key = "planted-key-0123456789abcdef"
+    server.script(stream_of("an answer with ", key))
+    given = ({"role": role, "content": f"{PROMPT} {key}"} for role in ("system", "user"))
+
+    async for _ in asking(server, api_key=key).stream(given):
+        pass
+
+    found = facts(exporter)
+    assert found["gen_ai.input.messages"].count(PROMPT) == 2
+    assert '"role": "system"' in found["gen_ai.input.messages"]
+    assert "an answer with ********" in found["gen_ai.output.messages"]
+    assert key not in spans(exporter)[0].to_json()
+    assert [m["content"] for m in server.requests[0].json["messages"]] == [f"{PROMPT} {key}"] * 2
+
+
+# How a span ends
+
+
+async def test_a_stream_that_is_left_ends_its_span(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """Closing, leaving, dropping and cancelling a stream end its span, marked so (S4-24)."""
+    server.always(stream_of("some text", HANG))
+    llm = asking(server)
+
+    async for _ in llm.stream("q"):
+        break
+    closed = llm.stream("q")
+    async for _ in closed:
+        await closed.aclose()
+        break
+    dropped = aiter(llm.stream("q"))
+    await anext(dropped)
+    del dropped
+    gc.collect()
+    task = asyncio.ensure_future(pieces_of(llm))
+    await asyncio.to_thread(server.wait_for_requests, 4)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+
+    for span in await asyncio.to_thread(spans, exporter, 4):
+        found = dict(span.attributes or {})
+        assert found["llm.cancelled"] is True
+        assert found["llm.tokens.estimated"] is True
+        assert found["llm.tokens.completion"] == 3
+        assert "gen_ai.response.finish_reasons" not in found
+        assert span.status.status_code is StatusCode.UNSET
+
+
+async def test_a_cancelled_call_ends_its_span(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """A call that is cancelled while it waits ends its span, which is no error."""
+    server.script(Script(silent=True))
+    task = asyncio.ensure_future(asking(server).call("q"))
+    await asyncio.to_thread(server.wait_for_requests, 1)
+    task.cancel()
+    await asyncio.wait([task])
+
+    found = facts(exporter)
+    assert found["llm.cancelled"] is True
+    assert "error.type" not in found
+
+
+async def test_a_stream_that_breaks_off_ends_its_span(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """A stream that the provider breaks off ends its span as an error, with what had come."""
+    server.script(stream_of("some text", finish=None))
+
+    with pytest.raises(LLMError):
+        await pieces_of(asking(server))
+
+    found = facts(exporter)
+    assert found["error.type"] == "LLMStreamError"
+    assert found["llm.tokens.completion"] == 3
+
+
+async def test_a_stream_that_nobody_reads_has_no_span(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """Where nothing is sent there is no span."""
+    stream = asking(server).stream("q")
+    await stream.aclose()
+
+    assert spans(exporter, 0) == []
+
+
+# Whose part a span is
+
+
+async def test_the_caller_is_the_parent(server: Loopback, exporter: InMemorySpanExporter) -> None:
+    """The span of the caller's task is the parent, though the call runs in another thread."""
+    server.always(lambda request: reply() if b'"stream"' not in request.body else stream_of("a"))
+    llm = asking(server)
+    tracer = trace.get_tracer("test")
+    parents = []
+
+    async def one(number: int) -> None:
+        with tracer.start_as_current_span(f"parent {number}") as span:
+            parents.append(span.get_span_context())
+            await (llm.call("q") if number % 2 else pieces_of(llm))
+
+    await asyncio.gather(*(one(number) for number in range(10)))
+
+    made = [span for span in spans(exporter, 20) if span.name == "chat m"]
+    assert len(made) == 10
+    assert {span.parent.span_id for span in made if span.parent} == {p.span_id for p in parents}
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_the_caller_is_the_parent_in_synchronous_code(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """Synchronous calls and streams, in any thread, are children of that thread's own span."""
+    server.always(lambda request: reply() if b'"stream"' not in request.body else stream_of("a"))
+    llm = asking(server)
+    tracer = trace.get_tracer("test")
+
+    def work(number: int) -> None:
+        with tracer.start_as_current_span(f"parent {number}"):
+            llm.call_llm("q")
+            list(bridge.iterate(aiter(llm.stream("q"))))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = spans(exporter, 12)
+    parents = {span.context.span_id for span in found if span.name.startswith("parent")}
+    children = [span.parent.span_id for span in found if span.name == "chat m" and span.parent]
+    assert sorted(children) == sorted([*parents, *parents])
+
+
+async def test_a_gateway_is_told_the_trace(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """The request names its own span to the server, and keeps the application's baggage (S4-24)."""
+    server.script(reply(), stream_of("a"))
+    llm = asking(server)
+    token = context.attach(baggage.set_baggage("user", "somebody"))
+
+    await llm.call("q")
+    async for _ in llm.stream("q"):
+        pass
+    context.detach(token)
+
+    for request, span in zip(server.requests, spans(exporter, 2), strict=True):
+        version, trace_id, span_id, flags = request.headers["traceparent"].split("-")
+        assert version == "00"
+        assert int(flags, 16) & 1
+        assert int(trace_id, 16) == span.context.trace_id
+        assert int(span_id, 16) == span.context.span_id
+        assert "baggage" not in request.headers
+
+
+# Every connector
+
+
+class OnlyCall(BaseLLMConnector):
+    """The shortest connector."""
+
+    def call_llm(self, prompt: str) -> str:
+        """Answer, inside a span of its own."""
+        with trace.get_tracer("test").start_as_current_span("inside"):
+            return prompt.upper()
+
+
+class OnlyComplete(BaseLLMConnector):
+    """A connector that answers whole."""
+
+    async def complete(self, messages: Any, **_: Any) -> LLMResponse:
+        """Answer."""
+        return LLMResponse("hello", usage={"prompt_tokens": 4, "completion_tokens": 2})
+
+
+class OnlyStream(BaseLLMConnector):
+    """A connector that answers in pieces."""
+
+    def stream(self, messages: Any, **options: Any) -> ResponseStream:
+        """Answer."""
+
+        async def pieces() -> AsyncGenerator[Chunk | list[Chunk], None]:
+            yield Chunk("hel")
+            yield [Chunk("lo", finish_reason="stop")]
+
+        return ResponseStream(pieces, self._gathering(as_messages(messages), options))
+
+
+@pytest.mark.parametrize("kind", [OnlyCall, OnlyComplete, OnlyStream, MockConnector])
+@pytest.mark.parametrize("way", ["call", "stream", "call_llm"])
+async def test_every_connector_is_traced_once(
+    exporter: InMemorySpanExporter, kind: type[BaseLLMConnector], way: str
+) -> None:
+    """Whatever a connector class defines and however it is called, a call is one span (S4-24)."""
+    llm = kind()
+    if way == "call":
+        await llm.call("q")
+    elif way == "stream":
+        async for _ in llm.stream("q"):
+            pass
+    else:
+        await asyncio.to_thread(llm.call_llm, "q")
+
+    inner = 1 if kind is OnlyCall else 0
+    found = spans(exporter, 1 + inner)
+    own = found[-1]
+    assert own.name.startswith("chat")
+    assert own.parent is None
+    assert (own.attributes or {})["llm.tokens.prompt"] == (4 if kind is OnlyComplete else 1)
+    if inner:
+        assert found[0].parent is not None
+        assert found[0].parent.span_id == own.context.span_id
+
+
+async def test_a_call_of_another_provider_inside_a_call_is_its_own(
+    exporter: InMemorySpanExporter,
+) -> None:
+    """A connector that asks another provider has a span, and so has what it asks."""
+
+    class Router(BaseLLMConnector):
+        async def complete(self, messages: Any, **options: Any) -> LLMResponse:
+            return await MockConnector("hello").complete(messages, **options)
+
+    await Router().call("q")
+
+    inner, outer = spans(exporter, 2)
+    assert (inner.attributes or {})["llm.provider"] == "mock"
+    assert (outer.attributes or {})["llm.provider"] == "router"
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+
+
+# Without it
+
+
+_CODE = """
+import asyncio, sys, time
+{first}
+sys.path.insert(0, {tests!r})
+from asking import asking, pieces_of
+from loopback import Loopback, reply, streamed
+with Loopback() as server:
+    server.script(reply("hi"), streamed("a", "b"))
+    llm = asking(server)
+    print(llm.call_llm("q"), asyncio.run(pieces_of(llm)))
+    print(any(name.startswith("opentelemetry") for name in sys.modules if sys.modules[name]))
+    print("traceparent" in server.requests[0].headers)
+"""
+_BLOCKED = "sys.modules['opentelemetry'] = None"
+
+
+def _run(first: str, **environment: str) -> list[str]:
+    import os
+    from pathlib import Path
+
+    code = _CODE.format(first=first, tests=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("first", ["", _BLOCKED])
+def test_nothing_is_loaded_where_nobody_traces(first: str) -> None:
+    """Calls work without the package, and do not load it where only they would (S4-24, X-01)."""
+    assert _run(first) == ["hi ['a', 'b']", "False", "False"]
+
+
+def test_a_blocked_package_is_no_failure_although_a_tracer_is_named() -> None:
+    """A variable that names a tracer changes nothing where the package is missing."""
+    found = _run(_BLOCKED, OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider")
+
+    assert found == ["hi ['a', 'b']", "False", "False"]
+
+
+_TRACED = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+def test_the_standard_variables_count() -> None:
+    """The SDK traces as `OTEL_SDK_DISABLED` and `OTEL_PROPAGATORS` say (S4-24)."""
+    assert _run(_TRACED)[2] == "True"
+    assert _run(_TRACED, OTEL_SDK_DISABLED="true")[2] == "False"
+    assert _run(_TRACED, OTEL_PROPAGATORS="none")[2] == "False"
+
+
+async def test_a_call_without_a_tracer_costs_next_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nobody traces, asking whether somebody does takes under 20 microseconds a call."""
+    from llmport_magic.llm import tracing
+
+    monkeypatch.setattr(tracing, "_API", "no.such.module")
+    llm = MockConnector()
+    begun = time.perf_counter()
+    for _ in range(1000):
+        assert tracing._span(llm, "q", {}) is None
+    each = (time.perf_counter() - begun) / 1000
+
+    assert each < 20e-6
