@@ -218,15 +218,6 @@ def network_environment() -> tuple[str | None, ...]:
     return tuple(map(os.environ.get, _NETWORK_VARIABLES))
 
 
-def notebook_file() -> str | None:
-    """Give the path of the notebook that this kernel serves, where the server tells it."""
-    return os.environ.get("JPY_SESSION_NAME") or None
-
-
-def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the layers with their names, the weakest first."""
-    user_file = user_config_file()
-    if user_file.is_file():
 def captures_content() -> bool:
     """Tell whether what is said to a model may be recorded in the spans of a trace.
 
@@ -242,6 +233,15 @@ def names_tracer() -> bool:
     return bool(os.environ.get("OTEL_PYTHON_TRACER_PROVIDER"))
 
 
+def notebook_file() -> str | None:
+    """Give the path of the notebook that this kernel serves, where the server tells it."""
+    return os.environ.get("JPY_SESSION_NAME") or None
+
+
+def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the layers with their names, the weakest first."""
+    user_file = user_config_file()
+    if user_file.is_file():
         yield str(user_file), _from_file(user_file)
     yield from _environment()
     named = os.environ.get("LLMPORT_CONFIG", "").strip()
