@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+import http2
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
@@ -28,6 +31,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     connection: int
+    version: str = "HTTP/1.1"
     closed: threading.Event = field(default_factory=threading.Event)
     closed_at: float | None = None
 
@@ -127,9 +131,16 @@ def events(*steps: Any) -> Script:
 
 
 class Loopback:
-    """The server; every connection is served by its own task on the server's own thread."""
+    """The server; every connection is served by its own task on the server's own thread.
 
-    def __init__(self) -> None:
+    Args:
+        tls: makes it speak https, and HTTP/2 with clients that ask for it.
+        host: the name in its `url`; it always listens on this machine.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self._tls = tls
+        self._host = host
         self.requests: list[Request] = []
         self.accepts = 0
         self.url = ""
@@ -172,10 +183,10 @@ class Loopback:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
-            asyncio.start_server(self._connection, "127.0.0.1", 0)
+            asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self._tls)
         )
         port = server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/v1"
+        self.url = f"http{'s' if self._tls else ''}://{self._host}:{port}/v1"
         self._ready.set()
         self._loop.run_forever()
         server.close()
@@ -183,7 +194,10 @@ class Loopback:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepts += 1
         number = self.accepts
+        tls = writer.get_extra_info("ssl_object")
         try:
+            if tls is not None and tls.selected_alpn_protocol() == "h2":
+                await http2.serve(reader, writer, lambda *given: self._answer2(*given, number))
             while await self._exchange(reader, writer, number):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -207,13 +221,25 @@ class Loopback:
         finally:
             watch.cancel()
 
-    async def _answer(
-        self, request: Request, writer: asyncio.StreamWriter, watch: asyncio.Future[None]
-    ) -> bool:
+    async def _answer2(
+        self, headers: dict[str, str], body: bytes, number: int
+    ) -> http2.Answer:
+        method, path = headers[":method"], headers[":path"]
+        self.requests.append(Request(method, path, headers, body, number, "HTTP/2"))
+        script = self._next(self.requests[-1])
+        return script.status, script.headers, script.steps
+
+    def _next(self, request: Request) -> Script:
         script = self._scripts.pop(0) if self._scripts else self._default
         if callable(script):
             script = script(request)
         assert script is not None, f"nothing scripted for {request.method} {request.path}"
+        return script
+
+    async def _answer(
+        self, request: Request, writer: asyncio.StreamWriter, watch: asyncio.Future[None]
+    ) -> bool:
+        script = self._next(request)
         if script.silent:
             await watch
             return False
