@@ -97,10 +97,15 @@ def find_key(variables: Iterable[str]) -> Secret | None:
         variables: names of environment variables, the first one that is set wins.
     """
     for name in variables:
-        value = os.environ.get(name, "").strip()
-        if value:
+        value = variable(name)
+        if value is not None:
             return Secret(value)
     return None
+
+
+def variable(name: str) -> str | None:
+    """Give the value of an environment variable; an empty one is not set."""
+    return os.environ.get(name, "").strip() or None
 
 
 def redact(text: str) -> str:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     )
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.cost import estimate_cost
+    from llmport_magic.llm.factory import create_llm_handler
     from llmport_magic.llm.messages import Image, LLMMessage, LLMRole, Message, ToolCall
     from llmport_magic.llm.mock import MockConnector
+    from llmport_magic.llm.project_config import ProjectConfig, load_project_config
     from llmport_magic.llm.provider import LLMConfig, LLMProvider
     from llmport_magic.llm.registry import (
         CONNECTOR_MAP,
@@ -58,6 +60,7 @@ __all__ = [
     "Message",
     "MockConnector",
     "ModelFamily",
+    "ProjectConfig",
     "Provider",
     "ProviderType",
     "ResponseStream",
@@ -65,7 +68,9 @@ __all__ = [
     "ToolBox",
     "ToolCall",
     "ToolFailure",
+    "create_llm_handler",
     "estimate_cost",
+    "load_project_config",
     "register_provider",
 ]
 
@@ -74,8 +79,10 @@ _HOMES = {
     "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
+    "factory": ("create_llm_handler",),
     "messages": ("Image", "LLMMessage", "LLMRole", "Message", "ToolCall"),
     "mock": ("MockConnector",),
+    "project_config": ("ProjectConfig", "load_project_config"),
     "provider": ("LLMConfig", "LLMProvider"),
     "registry": ("CONNECTOR_MAP", "LLMRegistry", "PROVIDER_CONFIG", "register_provider"),
     "reply": ("Chunk", "LLMResponse"),

@@ -22,6 +22,7 @@ from llmport_magic.settings import resolve, times_changed
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
     from llmport_magic.llm.exchange import Ask
+    from llmport_magic.llm.project_config import ProjectConfig
     from llmport_magic.llm.reply import Chunk, LLMResponse
     from llmport_magic.llm.transport import Transport
 
@@ -151,6 +152,30 @@ class LLMProvider(BaseLLMConnector):
         if name is None:
             ctx, name = None, ctx
         return named_connector(str(name), ctx=ctx, **settings)
+
+    @classmethod
+    def from_config(
+        cls, ctx: Any, name: Any, config: ProjectConfig | Mapping[str, Any] | None = None
+    ) -> BaseLLMConnector:
+        """Make a connector of a section of a project's file.
+
+        The section stands over the catalogue's row of that name. Without one the row alone is
+        taken, with a warning.
+
+        Args:
+            ctx: anything, kept as `.ctx`; it may be left out.
+            name: of the section, for example `deepseek` for `[llm.deepseek]`.
+            config: what `load_project_config()` gives, or a mapping `{"llm": {name: fields}}`.
+
+        Raises:
+            ConfigError: there is neither a section nor a provider of that name, or a field is
+                unknown, has a bad value or names a variable that is not set.
+        """
+        from llmport_magic.llm.project_config import connector_from
+
+        if config is None:
+            ctx, name, config = None, ctx, name
+        return connector_from(ctx, str(name), config)
 
     async def complete(self, messages: Messages, **options: Any) -> LLMResponse:
         """Ask, and get the whole answer; see `BaseLLMConnector.complete`."""
