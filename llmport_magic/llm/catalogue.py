@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,22 @@ def shipped_providers() -> list[Provider]:
         if row.name.endswith(".yaml")
     ]
     return sorted(found, key=lambda provider: (provider.order, provider.name))
+
+
+def provider_of_file(path: Path) -> Provider:
+    """Read one provider out of a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or a field cannot be used, with its place.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError(f"{path.name} cannot be read ({line}): check the file") from None
+    return provider_from(content, source=path.name)
 
 
 def provider_from(content: Any, *, name: str | None = None, source: str = "provider") -> Provider:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,8 @@ from llmport_magic.llm.capabilities import (
     Provider,
     flag_names,
 )
-from llmport_magic.llm.catalogue import provider_from, shipped_providers
+from llmport_magic.llm.catalogue import provider_from, provider_of_file, shipped_providers
+from llmport_magic.llm.plugins import installed_providers
 from llmport_magic.llm.selection import (
     ProviderRow,
     capabilities_of,
@@ -58,24 +60,41 @@ class LLMRegistry:
 
     Args:
         providers: to begin with.
+        further: finds more of them, given the names that are taken; it is asked once, when a name
+            is not known or all providers are wanted.
     """
 
-    def __init__(self, providers: Iterable[Provider] = ()) -> None:
+    def __init__(
+        self,
+        providers: Iterable[Provider] = (),
+        *,
+        further: Callable[[Container[str]], Iterable[Provider]] | None = None,
+    ) -> None:
         self._lock = threading.Lock()
         self._providers: Mapping[str, Provider] = MappingProxyType({p.name: p for p in providers})
+        self._further = further
 
     @classmethod
     def create_default(cls) -> LLMRegistry:
-        """Make a registry of the shipped catalogue."""
-        return cls(shipped_providers())
+        """Make a registry of the shipped catalogue and of what installed packages bring along."""
+        return cls(shipped_providers(), further=installed_providers)
+
+    def _look_further(self) -> None:
+        with self._lock:
+            if self._further is not None:
+                found = self._further(self._providers)
+                self._further = None
+                rows = {row.name: row for row in found} | dict(self._providers)
+                self._providers = MappingProxyType(rows)
 
     def register_provider(
-        self, provider: Provider | str, *, replace: bool = False, **fields: Any
+        self, provider: Provider | str | Path, *, replace: bool = False, **fields: Any
     ) -> Provider:
         """Add a provider.
 
         Args:
-            provider: the provider, or its name and then its fields.
+            provider: the provider; or its name and then its fields; or the path of a YAML file
+                like those of the catalogue.
             replace: whether it may take the place of one of that name.
             **fields: as in a row of the catalogue, for example `base_url`, `api_key_vars`,
                 `default_model`, `connector`.
@@ -83,6 +102,8 @@ class LLMRegistry:
         Raises:
             ConfigError: the name is taken, or a field cannot be used.
         """
+        if isinstance(provider, Path):
+            provider = provider_of_file(provider)
         if isinstance(provider, str):
             provider = provider_from(fields, name=provider, source=f"provider `{provider}`")
         if provider.connector is None and not provider.base_url:
@@ -112,16 +133,29 @@ class LLMRegistry:
         Raises:
             ConfigError: there is none; the message names the nearest one, or all.
         """
-        known = self._providers
-        found = known.get(name) or known.get(str(name).strip().lower())
+        found = self._found(name)
+        if found is None:
+            self._look_further()
+            found, known = self._found(name), self._providers
         if found is None:
             near = difflib.get_close_matches(str(name).lower(), list(known), n=1)
             hint = f"did you mean `{near[0]}`? " if near else ""
             raise ConfigError(f"unknown provider `{name}`: {hint}known: {', '.join(known)}")
         return found
 
-    def providers(self) -> tuple[Provider, ...]:
-        """Give every provider, in the order in which `auto` searches them."""
+    def _found(self, name: str) -> Provider | None:
+        known = self._providers
+        return known.get(name) or known.get(str(name).strip().lower())
+
+    def providers(self, *, installed: bool = True) -> tuple[Provider, ...]:
+        """Give every provider, in the order in which `auto` searches them.
+
+        Args:
+            installed: whether those of other packages are looked for, which takes some
+                milliseconds once.
+        """
+        if installed:
+            self._look_further()
         return tuple(sorted(self._providers.values(), key=lambda row: row.order))
 
     def find_model(self, name: str, provider: str | None = None) -> LLMProfile | None:
@@ -131,7 +165,7 @@ class LLMRegistry:
             name: as a provider spells it, with or without the date of a snapshot.
             provider: where to look; everywhere when it is `None`.
         """
-        rows = self.providers() if provider is None else (self.provider(provider),)
+        rows = self.providers(installed=False) if provider is None else (self.provider(provider),)
         for wanted in dict.fromkeys((name, _DATED.sub("", name))):
             for row in rows:
                 if wanted in row.models:
@@ -228,17 +262,24 @@ def default_registry() -> LLMRegistry:
 
 
 def register_provider(
-    provider: Provider | str, *, replace: bool = False, **fields: Any
+    provider: Provider | str | Path, *, replace: bool = False, **fields: Any
 ) -> Provider:
     """Add a provider to the registry that the package uses; see `LLMRegistry`."""
     return default_registry().register_provider(provider, replace=replace, **fields)
+
+
+def _row(name: str) -> Provider:
+    for row in default_registry().providers():
+        if row.name == name:
+            return row
+    raise KeyError(name)
 
 
 class _ProviderConfig(MutableMapping[str, Mapping[str, Any]]):
     """A live view of the registry; setting a key registers a provider."""
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
-        row = default_registry()._providers[name]  # noqa: SLF001 - a view of it
+        row = _row(name)
         return MappingProxyType(
             {
                 "api_key_vars": list(row.api_key_vars),
@@ -278,7 +319,7 @@ class _ConnectorMap(MutableMapping[str, Any]):
         from llmport_magic.llm.provider import LLMProvider
         from llmport_magic.llm.selection import connector_class
 
-        row = default_registry()._providers[name]  # noqa: SLF001 - a view of it
+        row = _row(name)
         return LLMProvider if row.connector is None else connector_class(row)
 
     def __setitem__(self, name: str, connector: Any) -> None:

@@ -72,14 +72,19 @@ def choose_provider(settings: Settings) -> tuple[str, str]:
             f"`api_key` is set by {settings.source('api_key')}, but not for whom: set `provider`, "
             "too"
         )
-    candidates = [row for row in registry.providers() if row.auto]
-    if settings.model:
-        # The provider that has the model goes first; sorting keeps the order of the others.
-        candidates.sort(key=lambda row: settings.model not in row.models)
-    for row in candidates:
-        why = _why_available(row)
-        if why:
-            return row.name, why
+    candidates: list[Provider] = []
+    # Looking through the installed packages takes time, so only where nobody else can answer.
+    for installed in (False, True):
+        rows = registry.providers(installed=installed)
+        more = [row for row in rows if row.auto and row not in candidates]
+        if settings.model:
+            # The provider that has the model goes first; sorting keeps the order of the others.
+            more.sort(key=lambda row: settings.model not in row.models)
+        for row in more:
+            why = _why_available(row)
+            if why:
+                return row.name, why
+        candidates += more
     variables = [name for row in candidates if not row.probe for name in row.api_key_vars[:1]]
     raise ConfigError(
         f"nobody can answer: set a key ({', '.join(variables)}), start a local server, or install "
@@ -157,12 +162,13 @@ def _made(row: Provider, settings: Settings) -> BaseLLMConnector:
 
         return LLMProvider(_config(row, settings))
     kind = connector_class(row)
-    if isinstance(kind, type) and not issubclass(kind, BaseLLMConnector):
-        raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
+    foreign = isinstance(kind, type) and not issubclass(kind, BaseLLMConnector)
     if hasattr(kind, "from_settings"):
-        connector: BaseLLMConnector = kind.from_settings(settings)
+        connector = kind.from_settings(settings)
     else:
-        connector = _called(kind, settings)
+        connector = _called(kind, settings) if callable(kind) and not foreign else kind
+    if foreign or not isinstance(connector, BaseLLMConnector):
+        raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
     connector.provider_name = row.name
     return connector
 
@@ -173,7 +179,10 @@ def _called(kind: Any, settings: Settings) -> Any:
 
     given = {"model": settings.model, "base_url": settings.base_url}
     parameters = list(inspect.signature(kind).parameters.values())
-    names = {p.name for p in parameters}
+    # Its own default stands where nothing is set.
+    names = {
+        p.name for p in parameters if p.default is p.empty or given.get(p.name, "") is not None
+    }
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         names |= {"api_key", "model"}
     taken = {name: value for name, value in given.items() if name in names}
@@ -186,8 +195,12 @@ def _called(kind: Any, settings: Settings) -> Any:
 
 
 def connector_class(row: Provider) -> Any:
-    """Give a row's connector class, importing it where the row holds its path."""
+    """Give a row's connector class, importing it where the row holds its path or entry point."""
     if not isinstance(row.connector, str):
+        if hasattr(row.connector, "load"):
+            from llmport_magic.llm.plugins import loaded
+
+            return loaded(row.connector)
         return row.connector
     module, _, name = row.connector.partition(":")
     return getattr(importlib.import_module(module), name)
@@ -272,15 +285,16 @@ def default_model(provider: str) -> str:
 
 def capabilities_of(provider: str, model: str | None) -> LLMCapabilities:
     """Say what a model can do, as far as it is known."""
-    from llmport_magic.llm.registry import PROVIDER_CONFIG, default_registry
+    from llmport_magic.llm.registry import default_registry
 
     registry = default_registry()
-    if provider not in PROVIDER_CONFIG:
+    row = next((row for row in registry.providers(installed=False) if row.name == provider), None)
+    if row is None:
         return LLMCapabilities()
     profile = registry.find_model(model, provider) if model else None
     if profile is not None:
         return profile.capabilities
-    found = getattr(connector_class(registry.provider(provider)), "capabilities", None)
+    found = getattr(connector_class(row), "capabilities", None)
     return found if isinstance(found, LLMCapabilities) else LLMCapabilities()
 
 
