@@ -124,15 +124,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         given = as_messages(messages)
 
         async def one_piece() -> AsyncGenerator[Chunk | list[Chunk], None]:
-            response = await self.complete(given, **options)
-            estimated = response.metadata.get("usage_estimated", False)
-            yield Chunk(
-                text=response.content,
-                finish_reason=response.finish_reason,
-                raw_finish_reason=response.metadata.get("raw_finish_reason"),
-                usage=None if estimated else response.usage,
-                model=response.model or None,
-            )
+            yield (await self.complete(given, **options)).as_chunk()
 
         return ResponseStream(one_piece, self._gathering(given, options))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmport_magic.errors import LLMError
@@ -84,10 +84,9 @@ class MockConnector(BaseLLMConnector):
             for start in range(0, len(response.content), size):
                 await asyncio.sleep(self._delay)
                 yield Chunk(text=response.content[start : start + size])
-            scripted = isinstance(answer, LLMResponse) and response.usage["total_tokens"]
-            yield Chunk(
-                finish_reason=response.finish_reason, usage=response.usage if scripted else None
-            )
+            # An answer without token counts gets estimates.
+            counted = response.usage if response.usage["total_tokens"] else None
+            yield replace(response.as_chunk(), text="", usage=counted)
 
         return ResponseStream(pieces, self._gathering(given, options), self.totals.add)
 

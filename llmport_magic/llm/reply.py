@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,30 @@ class LLMResponse:
     def cost(self) -> Cost:
         """What the answer cost, and whether that is reported, computed, estimated or unknown."""
         return price(self)
+
+    def as_chunk(self) -> Chunk:
+        """Give the whole answer as one piece of a stream."""
+        calls = (
+            ToolCallDelta(
+                index,
+                call.id,
+                call.name,
+                call.text or json.dumps(dict(call.arguments)),
+                call.signature,
+            )
+            for index, call in enumerate(self.tool_calls)
+        )
+        return Chunk(
+            text=self.content,
+            reasoning=self.reasoning,
+            finish_reason=self.finish_reason,
+            usage=None if self.metadata.get("usage_estimated") else self.usage,
+            raw_finish_reason=self.metadata.get("raw_finish_reason"),
+            model=self.model or None,
+            tool_calls=tuple(calls),
+            thinking=self.thinking,
+            cost=self.metadata.get("cost_reported"),
+        )
 
     def __str__(self) -> str:
         return self.content
