@@ -82,6 +82,28 @@ def test_the_last_event_counts_without_its_empty_line() -> None:
     assert decoder.flush() == []
 
 
+def test_json_that_is_no_event_comes_last() -> None:
+    """An error object that a server writes into its stream bare is not lost (S0-19)."""
+    bare = b'{\n  "error": {\n    "data": 1\n  }\n}\n'
+    content = b"data: 1\n\n" + bare + b": ping\n\ndata: 2\n\n"
+    for place in range(len(content) + 1):
+        decoder = SSEDecoder()
+
+        events = decoder.feed(content[:place]) + decoder.feed(content[place:])
+
+        assert [event.data for event in events] == [b"1", b"2"]
+        assert [event.data for event in decoder.flush()] == [bare.strip()]
+        assert decoder.flush() == []
+
+
+def test_bare_json_is_stopped_at_the_limit() -> None:
+    """What is no event cannot fill the memory either."""
+    decoder = SSEDecoder(max_line_bytes=100)
+
+    with pytest.raises(LineTooLongError, match="100"):
+        decoder.feed(b"[\n" * 60)
+
+
 def test_a_line_without_an_end_is_stopped_at_the_limit() -> None:
     """A line of unbounded length is refused before it fills the memory."""
     splitter = LineSplitter(max_line_bytes=100)

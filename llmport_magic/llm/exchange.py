@@ -260,6 +260,9 @@ class _Reading:
             found, escaped = _lenient(data), True
         if isinstance(found, dict):
             self._bad = 0
+        if isinstance(found, list) and len(found) == 1:
+            # Google sends its failures as a list of one, also in a stream.
+            found = found[0]
             return found, escaped
         self._bad += 1
         self._ask.notes["skipped_events"] = self._ask.notes.get("skipped_events", 0) + 1

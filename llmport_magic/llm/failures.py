@@ -19,6 +19,9 @@ _LONGEST_MESSAGE = 500
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _HTML = re.compile(rb"^\s*(?:<!doctype html|<html|<head|<body)", re.IGNORECASE)
 _BLOCKED = frozenset({"content_filter", "content_policy_violation", "responsible_ai_policy"})
+# Google answers 400 to a bad key: https://ai.google.dev/gemini-api/docs/troubleshooting
+_BAD_KEY = frozenset({"API_KEY_INVALID"})
+_UNAUTHORIZED = 401
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -27,13 +30,15 @@ def status_failure(incoming: Incoming, body: bytes, dialect: Dialect) -> LLMErro
     details = dialect.read_error(_parsed(body))
     status = incoming.status
     wait = retry_after(incoming.headers)
+    if wait is None and details:
+        wait = details.retry_after
     return _failure(incoming, body, details, status, wait)
 
 
 def body_failure(incoming: Incoming, body: bytes, details: ErrorDetails) -> LLMError:
     """Make the error of an error object inside a response that calls itself a success."""
     status = details.status if details.status and details.status >= 400 else incoming.status  # noqa: PLR2004
-    return _failure(incoming, body, details, status, None)
+    return _failure(incoming, body, details, status, details.retry_after)
 
 
 def stream_failure(incoming: Incoming, details: ErrorDetails, partial: str) -> LLMError:
@@ -131,7 +136,8 @@ def _failure(
 
     target = incoming.outgoing.target
     said = shown(details.message) if details else shown(_plain(body))
-    advice = (details and details.advice) or _advice(incoming, target, status, wait)
+    kind = _UNAUTHORIZED if details and details.code in _BAD_KEY else status
+    advice = (details and details.advice) or _advice(incoming, target, kind, wait)
     message = _sentence(incoming, status, said, advice)
     known: dict[str, Any] = {
         "provider": target.provider,

@@ -89,6 +89,8 @@ class SSEDecoder:
         self._size = 0
         self._event = ""
         self._head: bytes | None = b""
+        self._bare: list[bytes] = []
+        self._bare_size = 0
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         """Take the next bytes; give the events that they complete.
@@ -120,7 +122,8 @@ class SSEDecoder:
         """Give the event that the end of the stream cut off before its empty line.
 
         The standard discards it; here it may be the answer's end, from a server that does not
-        write the last line feed.
+        write the last line feed. JSON that stands in the stream without being an event comes
+        last: that is how Google ends a stream that fails.
         """
         if self._head:
             rest, self._head = self._head, None
@@ -128,7 +131,9 @@ class SSEDecoder:
         line = self._lines.flush()
         if line:
             self._field(line)
-        return [self._dispatch()] if self._data else []
+        events = [self._dispatch()] if self._data else []
+        bare, self._bare = b"\n".join(self._bare), []
+        return [*events, ServerEvent(bare)] if bare else events
 
     def _dispatch(self) -> ServerEvent:
         data = self._data
@@ -148,3 +153,8 @@ class SSEDecoder:
             self._data.append(value)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
+        elif line[:1] in (b"{", b"[") or (self._bare and name):
+            self._bare_size += len(line) + 1
+            if self._bare_size > self._max:
+                raise LineTooLongError(f"an event of the stream is over {self._max:,} bytes")
+            self._bare.append(line)

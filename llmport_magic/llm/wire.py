@@ -171,6 +171,7 @@ class ErrorDetails:
     """
 
     message: str
+        retry_after: seconds to wait before another try, where the body says it.
     code: str = ""
     param: str | None = None
     status: int | None = None
@@ -178,6 +179,7 @@ class ErrorDetails:
 
 
 class StreamReader(Protocol):
+    retry_after: float | None = None
     """Reads the events of one stream; made anew for each."""
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:
