@@ -149,7 +149,9 @@ def test_tools_are_given_in_any_shape() -> None:
 def test_names_are_made_legal_and_stay_apart() -> None:
     """Names become letters, digits, `_` and `-`, at most 64, and no two the same (S4-14)."""
     long = "x" * 70
-    legal = legal_names(["web:search", "web search", "web_search", "größe", long, long + "y", "?"])
+    legal = legal_names(
+        ["web:search", "web search", "web_search", "größe", long, long + "y", "?", "2fa"]
+    )
 
     assert list(legal.values()) == [
         "web_search",
@@ -159,6 +161,7 @@ def test_names_are_made_legal_and_stay_apart() -> None:
         "x" * 64,
         "x" * 61 + "_2",
         "_",
+        "_2fa",
     ]
 
 

@@ -224,7 +224,10 @@ def legal_names(names: Iterable[str]) -> dict[str, str]:
     """Give each tool's name one that every provider takes: letters, digits, `_` and `-`."""
     legal: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        base = _ILLEGAL.sub("_", name)[:_LONGEST_NAME] or "tool"
+        base = _ILLEGAL.sub("_", name) or "tool"
+        # Gemini wants a letter or `_` first: https://ai.google.dev/api/caching#FunctionDeclaration
+        base = base if base[0].isalpha() or base[0] == "_" else f"_{base}"
+        base = base[:_LONGEST_NAME]
         free, number = base, 1
         while free in legal.values():
             number += 1
