@@ -90,6 +90,22 @@ class Secret:
         raise TypeError("a secret is not pickled: look it up again where it is needed")
 
 
+def provider_variables(provider: str, setting: str) -> tuple[str, ...]:
+    """Name the variables that hold a setting of one provider, `LLMPORT_LLM__GEMINI__MODEL` first.
+
+    Args:
+        provider: the provider's name.
+        setting: `API_KEY`, `MODEL` or `BASE_URL`.
+    """
+    name = provider.upper().replace("-", "_")
+    return tuple(f"{prefix}_LLM__{name}__{setting}" for prefix in ("LLMPORT", "MINDX"))
+
+
+def key_variables(provider: str, variables: Iterable[str]) -> tuple[str, ...]:
+    """Name the variables that may hold a provider's key: those of this package before its own."""
+    return (*provider_variables(provider, "API_KEY"), *variables)
+
+
 def find_key(variables: Iterable[str]) -> Secret | None:
     """Look a key up in the environment; an empty variable is no key.
 

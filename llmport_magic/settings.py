@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.secrets import Secret
+from llmport_magic.secrets import Secret, provider_variables
 
 # These belong to a provider: they never follow the user to another one.
 PROVIDER_BOUND = ("model", "api_key", "base_url")
@@ -195,15 +195,24 @@ def resolve(**arguments: Any) -> Settings:
 
 
 def environment_model(provider: str, variable: str | None = None) -> str | None:
-    """Give the model that `LLMPORT_<PROVIDER>_MODEL` names, if it is set.
+    """Give the model that `LLMPORT_<PROVIDER>_MODEL` or another variable names, if one is set.
 
     Args:
         provider: the provider's name.
         variable: the variable's name, where the provider's row names another one.
     """
     own = f"LLMPORT_{provider.upper().replace('-', '_')}_MODEL"
-    named = (os.environ.get(name, "").strip() for name in (own, variable) if name)
-    return next(filter(None, named), None)
+    return _first_set(own, *provider_variables(provider, "MODEL"), variable)
+
+
+def environment_base_url(provider: str) -> str | None:
+    """Give the URL that `LLMPORT_LLM__<PROVIDER>__BASE_URL` holds, if it is set."""
+    return _first_set(*provider_variables(provider, "BASE_URL"))
+
+
+def _first_set(*variables: str | None) -> str | None:
+    values = (os.environ.get(name, "").strip() for name in variables if name)
+    return next(filter(None, values), None)
 
 
 def user_config_file() -> Path:

@@ -16,7 +16,7 @@ from llmport_magic.llm.retry import RetryBudget, RetryPolicy
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Network, Target
-from llmport_magic.secrets import Secret, find_key
+from llmport_magic.secrets import Secret, find_key, key_variables
 from llmport_magic.settings import resolve, times_changed
 
 if TYPE_CHECKING:
@@ -318,7 +318,8 @@ class LLMProvider(BaseLLMConnector):
         return self._network[1]
 
     def _key(self) -> Secret | None:
-        key = self.config.api_key or find_key(self.config.api_key_vars)
+        variables = key_variables(self.provider_name, self.config.api_key_vars)
+        key = self.config.api_key or find_key(variables)
         if key is None and self.config.key_required:
             raise ConfigError(missing_key(self.provider_name, self.config.api_key_vars))
         return Secret(key) if isinstance(key, str) else key

@@ -14,8 +14,8 @@ from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.secrets import find_key
-from llmport_magic.settings import environment_model, resolve
+from llmport_magic.secrets import find_key, key_variables
+from llmport_magic.settings import environment_base_url, environment_model, resolve
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
@@ -97,7 +97,7 @@ def _why_available(row: Provider) -> str | None:
     if row.probe:
         # Its key is for a hosted server: it does not say that one runs here.
         return f"a server answers at {row.base_url}" if _probe(row) else None
-    for variable in row.api_key_vars:
+    for variable in key_variables(row.name, row.api_key_vars):
         if find_key((variable,)):
             return f"{variable} is set"
     if row.name == "embedded":
@@ -133,12 +133,13 @@ def connector_for(settings: Settings) -> BaseLLMConnector:
 
     name, _ = choose_provider(settings)
     row = default_registry().provider(name)
-    key = settings.api_key or find_key(row.api_key_vars)
+    key = settings.api_key or find_key(key_variables(row.name, row.api_key_vars))
     if key is None and row.key_required:
         from llmport_magic.llm.provider import missing_key
 
         raise ConfigError(missing_key(row.name, row.api_key_vars))
-    settings = replace(settings, provider=row.name, model=_model(row, settings), api_key=key)
+    model, base_url = _model(row, settings), settings.base_url or environment_base_url(row.name)
+    settings = replace(settings, provider=row.name, model=model, api_key=key, base_url=base_url)
     if isinstance(row.connector, BaseLLMConnector):
         return row.connector
     values = {n: v for n, v in settings.values().items() if n != "log"}
@@ -269,7 +270,8 @@ def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMCo
         return connector_for(resolved)
     model = resolved.model or environment_model(row.name, row.model_env_var)
     model = model or row.preset_model or row.default_model
-    return LLMProvider(ctx, _config(row, replace(resolved, model=model)))
+    base_url = resolved.base_url or environment_base_url(row.name)
+    return LLMProvider(ctx, _config(row, replace(resolved, model=model, base_url=base_url)))
 
 
 def default_model(provider: str) -> str:
