@@ -242,6 +242,12 @@ def names_tracer() -> bool:
     return bool(os.environ.get("OTEL_PYTHON_TRACER_PROVIDER"))
 
 
+def names_proxy() -> bool:
+    """Tell whether the environment names a proxy."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return any(os.environ.get(name) or os.environ.get(name.lower()) for name in names)
+
+
 def notebook_file() -> str | None:
     """Give the path of the notebook that this kernel serves, where the server tells it."""
     return os.environ.get("JPY_SESSION_NAME") or None

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.addresses import is_loopback
-from llmport_magic.settings import network_environment
+from llmport_magic.settings import names_proxy, network_environment
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -58,11 +58,15 @@ def route_to(url: str, network: Network, limits: Limits, *, streamed: bool) -> R
         here,
         plain,
         http2=network.http2 and not here and not streamed and _speaks_http2(),
-        # No proxy stands between this machine and itself.
-        environment=network_environment() if network.trust_env and not here else None,
+        environment=network_environment() if network.trust_env and not plain else None,
         pool_size=limits.pool_size,
         keep_alive=network.keep_alive,
     )
+
+
+def goes_by_proxy(url: str, network: Network) -> bool:
+    """Tell whether the environment names a proxy that may stand on the way."""
+    return network.trust_env and not _leads_here(url)[0] and names_proxy()
 
 
 def make_client(http: ModuleType, route: Route, handler: Any = None) -> Any:
@@ -86,7 +90,8 @@ def make_client(http: ModuleType, route: Route, handler: Any = None) -> Any:
     try:
         return http.AsyncClient(
             transport=handler,
-            trust_env=route.environment is not None,
+            # No proxy stands between this machine and itself.
+            trust_env=route.environment is not None and not route.here,
             verify=verify,
             http2=route.http2,
             follow_redirects=False,

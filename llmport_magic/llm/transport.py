@@ -22,7 +22,7 @@ import httpx
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, LLMStreamError
-from llmport_magic.llm.clients import Route, make_client, no_authorities, route_to
+from llmport_magic.llm.clients import Route, goes_by_proxy, make_client, no_authorities, route_to
 from llmport_magic.llm.failures import not_sent
 from llmport_magic.secrets import redact
 
@@ -364,6 +364,8 @@ def timed_out(outgoing: Outgoing, what: str) -> LLMTimeoutError:
 def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMError:
     what, retryable, late = not_sent(error, outgoing.url, outgoing.target.hint, limits.connect)
     kind = LLMTimeoutError if late else LLMConnectionError
+    if "PROXY" not in what and goes_by_proxy(outgoing.url, outgoing.target.network):
+        what += "; the environment names a proxy (HTTPS_PROXY): check that, too"
     return kind(
         f"`{outgoing.target.provider}`: {what}",
         retryable=retryable,
