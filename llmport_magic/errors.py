@@ -11,7 +11,7 @@ LLMPortError
 │   ├── (LLMConnectionError, LLMTimeoutError, LLMStatusError: `llm/transport.py`)
 │   ├── LLMStreamError        the answer broke off or is not in the provider's format
 │   ├── LLMContentError       the provider or the model refused
-│   ├── LLMOutputError        the answer is whole, but holds no module
+│   ├── LLMOutputError        the answer is whole, but holds no module or not the JSON asked for
 │   └── MissingPackageError   generated code needs a package that is not installed
 ├── GeneratedCodeError        the answer is a module, and it is wrong
 │   ├── VerificationError     an example failed, or the code does not import
@@ -114,7 +114,15 @@ class LLMContentError(LLMError):
 
 
 class LLMOutputError(LLMError):
-    """The answer arrived whole but is empty, cut off at the token limit, or holds no module."""
+    """The answer is empty, cut off at the token limit, or holds no module or JSON as asked.
+
+    Attributes:
+        text: the answer as it came.
+    """
+
+    def __init__(self, message: str = "", *, text: str = "", **details: Any) -> None:
+        self.text = text
+        super().__init__(message, **details)
 
 
 class MissingPackageError(LLMError, ImportError):

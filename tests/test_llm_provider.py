@@ -77,7 +77,7 @@ async def test_every_way_to_ask_is_the_same_call(server: Loopback) -> None:
     assert (await llm.complete("q")).content == "hi"
     assert (await llm.call("q")).content == "hi"
     assert (await llm.generate("q")).content == "hi"
-    assert await llm.generate_text("q") == "hi"
+    assert await llm.generate_text("q", max_tokens=4096, temperature=0.7) == "hi"
     assert await asyncio.to_thread(llm.call_llm, "q") == "hi"
     assert len({request.body for request in server.requests}) == 1
     assert list(inspect.signature(llm.generate_text).parameters)[:2] == ["prompt", "model"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from abc import ABC
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 from llmport_magic import bridge
-from llmport_magic.llm import tracing
+from llmport_magic.llm import json_replies, tracing
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.cost import Totals
 from llmport_magic.llm.gathering import Gathering
-from llmport_magic.llm.messages import Message, MessageLike, as_messages
+from llmport_magic.llm.messages import LLMRole, Message, MessageLike, as_messages
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.streams import ResponseStream
 
@@ -30,10 +30,13 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         provider_name: how the connector is called in the log and in errors.
         model_name_for_api: the model that is asked when a call names none.
         capabilities: what that model can do.
+        asks_for_json: whether the connector tells the model itself to answer in JSON; else that
+            is added to what the model is sent.
     """
 
     provider_name: str = ""
     capabilities: LLMCapabilities = LLMCapabilities()
+    asks_for_json: bool = False
 
     _model_name: str = ""
     _totals: Totals | None = None
@@ -53,6 +56,8 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         if not cls.provider_name:
             cls.provider_name = cls.__name__.removesuffix("Connector").lower() or cls.__name__
         tracing.watch(cls)
+        # Around the spans: an answer that is asked for again is a call of its own.
+        json_replies.watch(cls)
 
     @property
     def model_name_for_api(self) -> str:
@@ -101,10 +106,15 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         Args:
             messages: a prompt, a message, a mapping, or several of them.
             **options: `model`, `max_tokens`, `temperature`, `stop`, `seed`, `top_p`, `extra`
-                (merged into the request's body) and `prefill` (the start of the answer).
+                (merged into the request's body), `prefill` (the start of the answer), and
+                `json_mode=True` or `json_schema={...}`: the content is then the text of one JSON
+                object, or of what fits the schema. An answer that is not that is sent back once
+                with what is wrong; `usage` counts both.
 
         Raises:
             LLMError: the model did not deliver.
+            LLMOutputError: no JSON as asked, at the second try; its `text` is the answer.
+            UsageError: `json_schema` is no schema.
         """
         if type(self).call_llm is BaseLLMConnector.call_llm:
             stream = self.stream(messages, **options)
@@ -137,18 +147,52 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         return await self.complete(messages, **options)
 
     async def generate_text(
-        self, prompt: str, model: str | None = None, **options: Any
+        self,
+        prompt: MessageLike,
+        model: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        json_mode: bool = False,
+        *,
+        stop_sequences: str | Sequence[str] | None = None,
+        system_prompt: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> str | None:
         """Ask, and get the text of the answer.
 
         Args:
             prompt: what the user says.
             model: the model's own name; `None` asks the connector's.
-            **options: as in `complete()`.
+            max_tokens: the longest answer in tokens; `None` leaves it to the provider.
+            temperature: of the sampling; `None` leaves it to the provider.
+            json_mode: whether the text shall be one JSON object, see `complete()`.
+            stop_sequences: texts that end the answer.
+            system_prompt: what the system says before.
+            options: parameters of the sampling in the provider's own words.
+            **more: as in `complete()`.
+
+        Raises:
+            LLMError: the model did not deliver.
+            UsageError: an unknown option.
         """
-        if model is not None:
-            options["model"] = model
-        return (await self.complete(prompt, **options)).content
+        from llmport_magic.llm.provider import check_options
+
+        check_options(more)
+        given = {
+            "model": model,
+            "json_mode": json_mode or None,
+            "stop": stop_sequences,
+            "options": options,
+        }
+        more |= {name: value for name, value in given.items() if value is not None}
+        messages = as_messages(prompt)
+        if system_prompt is not None:
+            messages = (Message(LLMRole.SYSTEM, system_prompt), *messages)
+        response = await self.complete(
+            messages, max_tokens=max_tokens, temperature=temperature, **more
+        )
+        return response.content
 
     async def aclose(self) -> None:  # noqa: B027 - most have nothing to release
         """Release what the connector holds; the shared connections are not its own."""
@@ -167,6 +211,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
 
 # `call_llm` of the seam itself is `complete` once more.
 tracing.watch(BaseLLMConnector, ("complete", "stream"))
+json_replies.watch(BaseLLMConnector)
 
 
 def as_prompt(messages: Iterable[Message]) -> str:

@@ -112,6 +112,9 @@ class LLMProvider(BaseLLMConnector):
         transport: takes the place of the shared connections, for tests.
     """
 
+    # Its dialects say it, each as its format has it.
+    asks_for_json = True
+
     def __init__(
         self,
         ctx: Any,
@@ -236,11 +239,7 @@ class LLMProvider(BaseLLMConnector):
         )
 
     def _call(self, given: tuple[Message, ...], options: dict[str, Any], *, stream: bool) -> Call:
-        for name in options:
-            if name not in OPTIONS:
-                near = difflib.get_close_matches(name, OPTIONS, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else "put it into `extra`"
-                raise UsageError(f"unknown option `{name}`: {hint}")
+        check_options(options)
         if options.get("prefill") and not self.capabilities.prefill:
             raise UsageError(f"`{self.provider_name}` cannot be given the start of the answer")
         config = self.config
@@ -336,6 +335,19 @@ class LLMProvider(BaseLLMConnector):
                 )
             self.model_name_for_api = served[0]
         return self.model_name_for_api
+
+
+def check_options(names: Iterable[str]) -> None:
+    """Refuse what is no option of a call.
+
+    Raises:
+        UsageError: for the first of them; what only the provider knows belongs into `extra`.
+    """
+    for name in names:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "put it into `extra`"
+            raise UsageError(f"unknown option `{name}`: {hint}")
 
 
 def missing_key(provider: str, variables: Iterable[str]) -> str:

@@ -66,8 +66,15 @@ def converted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dic
     return values
 
 
-def problem(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with arguments, or `None` where they fit their schema.
+def problem(
+    value: Any, schema: Mapping[str, Any], named: str = "a tool's `parameters`"
+) -> str | None:
+    """Say what is wrong with arguments or another value, or `None` where it fits the schema.
+
+    Args:
+        value: of JSON.
+        schema: for it.
+        named: the schema's name in an error.
 
     Raises:
         UsageError: the schema is none.
@@ -80,11 +87,11 @@ def problem(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str | No
     try:
         kind.check_schema(schema)
         validator = kind(schema, registry=referencing.Registry())
-        wrong = jsonschema.exceptions.best_match(validator.iter_errors(arguments))
+        wrong = jsonschema.exceptions.best_match(validator.iter_errors(value))
     except jsonschema.exceptions.SchemaError as error:
-        raise UsageError(f"a tool's `parameters` are no JSON schema: {error.message}") from None
+        raise UsageError(f"no JSON schema in {named}: {error.message}") from None
     except referencing.exceptions.Unresolvable as error:
-        raise UsageError(f"a tool's `parameters` refer to what is not there: {error}") from None
+        raise UsageError(f"a reference to nothing in {named}: {error}") from None
     if wrong is None:
         return None
     where = f"`{wrong.json_path.removeprefix('$.')}`: " if wrong.path else ""

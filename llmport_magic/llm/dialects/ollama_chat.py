@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmport_magic.errors import UsageError
+from llmport_magic.llm.json_replies import instructed
 from llmport_magic.llm.messages import LLMRole, Message
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
 from llmport_magic.llm.tools import Tool
@@ -95,7 +96,9 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 def _messages(call: Call) -> list[dict[str, Any]]:
     asked = {c.id: c.name for message in call.messages for c in message.tool_calls}
-    messages = [_message(message, asked) for message in call.messages]
+    # It must be said, too: https://github.com/ollama/ollama/blob/main/docs/api.md#json-mode
+    given = instructed(call.messages, call.json_schema) if call.json_mode else call.messages
+    messages = [_message(message, asked) for message in given]
     if call.prefill:
         # A last message of the assistant is continued.
         messages.append({"role": "assistant", "content": call.prefill})
