@@ -346,6 +346,21 @@ async def test_reasoning_gives_way_to_tools(server: Loopback) -> None:
     assert answer.metadata["refused_parameters"] == ["reasoning_effort"]
 
 
+async def test_what_a_known_model_refuses_is_not_sent(server: Loopback) -> None:
+    """The catalogue spares the first 400 of a model whose refusals are known (S4-07)."""
+    server.script(reply(), reply())
+    llm = asking(server, provider="openai", model="gpt-6.1-terra")
+
+    await llm.call("q", tools=[{"name": "x"}])
+    await llm.call("q", model="another")
+
+    known, other = (request.json for request in server.requests)
+    assert known["max_completion_tokens"] == 4096
+    assert known["reasoning_effort"] == "none"
+    assert not {"max_tokens", "temperature"} & known.keys()
+    assert (other["max_tokens"], other["temperature"]) == (4096, 0.7)
+
+
 async def test_tools_are_never_left_out(server: Loopback) -> None:
     """A model that takes no tools is an error: an answer without them would be a wrong one."""
     server.script(failure(400, "tools is not supported with this model", param="tools"))

@@ -81,7 +81,7 @@ def test_every_row_of_the_catalogue_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("name", "url", "model", "variable"),
     [
-        ("deepseek", "https://api.deepseek.com/v1", "deepseek-v4-flash", "DEEPSEEK_API_KEY"),
+        ("deepseek", "https://api.deepseek.com/v1", "deepseek-flash", "DEEPSEEK_API_KEY"),
         ("openai", "https://api.openai.com/v1", "gpt-4o-mini", "OPENAI_API_KEY"),
         ("local", "http://localhost:8000/v1", "qwen2.5-0.5b-instruct", None),
     ],

@@ -126,7 +126,7 @@ def test_switching_carries_nothing_along(server: Loopback, monkeypatch: pytest.M
 
     assert groq.config.base_url == "https://elsewhere.example/v1"
     assert openrouter.config.base_url == "https://openrouter.ai/api/v1"
-    assert openrouter.model_name_for_api == "deepseek/deepseek-v4-flash"
+    assert openrouter.model_name_for_api == "deepseek/deepseek-v4.1-flash"
     assert openrouter.config.api_key != groq.config.api_key
     with pytest.raises(ConfigError, match="DEEPSEEK_API_KEY"):
         connector_for(resolve(provider="deepseek"))

@@ -85,6 +85,7 @@ class LLMCapabilities:
         vision: whether a message may hold pictures.
         tools: whether the model can ask for functions to be called.
         json_mode: whether the provider can be told to answer in JSON.
+        refuses: parameters that the model is known to refuse; others are learnt from its answers.
         input_cost_per_1k_tokens: US dollars; `None` is unknown, never free.
         output_cost_per_1k_tokens: the same for what the model writes.
         cached_input_cost_per_1k_tokens: the same for the part of a prompt that is read from the
@@ -107,6 +108,7 @@ class LLMCapabilities:
     vision: bool = False
     tools: bool = False
     json_mode: bool = False
+    refuses: tuple[str, ...] = ()
     input_cost_per_1k_tokens: float | None = None
     output_cost_per_1k_tokens: float | None = None
     cached_input_cost_per_1k_tokens: float | None = None
@@ -114,6 +116,7 @@ class LLMCapabilities:
     priced_prompt_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "refuses", tuple(self.refuses))
         for name in ("max_context_window", "max_output_tokens", "priced_prompt_tokens"):
             value = getattr(self, name)
             if value is not None and value <= 0:

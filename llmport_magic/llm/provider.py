@@ -254,6 +254,7 @@ class LLMProvider(BaseLLMConnector):
             messages=with_tool_names(given, names),
             stream=stream,
             max_tokens=self._longest(options.get("max_tokens", config.max_tokens)),
+            output_limit=self.capabilities.max_output_tokens,
             temperature=options.get("temperature", config.temperature),
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
             seed=options.get("seed", config.seed),
@@ -288,7 +289,8 @@ class LLMProvider(BaseLLMConnector):
         from llmport_magic.llm.transport import shared_transport
 
         config = self.config
-        refused = _REFUSED.setdefault((config.base_url, call.model), set())
+        known = self.capabilities.refuses if call.model == config.model else ()
+        refused = _REFUSED.setdefault((config.base_url, call.model), set(known))
         return Ask(
             target=Target(
                 provider=config.provider,
