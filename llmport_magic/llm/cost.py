@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 CostSource: TypeAlias = Literal["reported", "computed", "estimated", "unknown"]
 _CHARACTERS_PER_TOKEN = 4
+# Parts of a usage that cost something else than the rest, and that no price is kept for.
+_UNPRICED = ("prompt_audio_tokens", "completion_audio_tokens", "cache_write_1h_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def cost_of_usage(usage: Mapping[str, int], capabilities: LLMCapabilities) -> fl
     most = capabilities.priced_prompt_tokens
     if most is not None and usage["prompt_tokens"] > most:
         return None
-    if usage.get("prompt_audio_tokens") or usage.get("completion_audio_tokens"):
+    if any(usage.get(part) for part in _UNPRICED):
         return None
     cached, written = usage.get("cached_tokens", 0), usage.get("cache_write_tokens", 0)
     parts = (

@@ -80,8 +80,8 @@ class LLMResponse:
         finish_reason: `stop`, `length`, `tool_calls`, `content_filter` or `error`.
         usage: token counts; `prompt_tokens`, `completion_tokens`, `total_tokens` are always there.
             Where the provider tells them: `cached_tokens`, `cache_write_tokens` and
-            `prompt_audio_tokens` are parts of the prompt's, `reasoning_tokens` and
-            `completion_audio_tokens` of the completion's.
+            `prompt_audio_tokens` are parts of the prompt's, `cache_write_1h_tokens` of those
+            written, `reasoning_tokens` and `completion_audio_tokens` of the completion's.
         model: the model that answered, as the provider names it.
         provider: the provider that answered.
         tool_calls: what the model asks to be called.
