@@ -107,6 +107,8 @@ class Call:
         messages: the conversation.
         stream: whether the answer shall arrive in pieces.
         max_tokens: the longest answer; `None` leaves it to the provider, as for the others.
+        output_limit: the longest answer of which the model is capable, where that is known; for
+            a format that must name a limit.
         temperature: of the sampling.
         stop: texts that end the answer.
         seed: of the sampling.
@@ -127,6 +129,7 @@ class Call:
     messages: tuple[Message, ...]
     stream: bool = False
     max_tokens: int | None = None
+    output_limit: int | None = None
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
@@ -168,18 +171,18 @@ class ErrorDetails:
         param: the parameter that is wrong, where it says so.
         status: the HTTP status that it gives inside the body.
         advice: what to do next, where the dialect knows more than the status says.
+        retry_after: seconds to wait before another try, where the body says it.
     """
 
     message: str
-        retry_after: seconds to wait before another try, where the body says it.
     code: str = ""
     param: str | None = None
     status: int | None = None
     advice: str = ""
+    retry_after: float | None = None
 
 
 class StreamReader(Protocol):
-    retry_after: float | None = None
     """Reads the events of one stream; made anew for each."""
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:
