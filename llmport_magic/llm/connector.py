@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 from llmport_magic import bridge
+from llmport_magic.errors import UsageError
 from llmport_magic.llm import json_replies, tracing
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.cost import Totals
@@ -121,6 +122,11 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
             async for _ in stream:
                 pass
             return stream.response
+        if options.get("tools"):
+            raise UsageError(
+                f"`{self.provider_name}` takes a prompt and no tools: give it a `complete()` or "
+                "`stream()` that knows them"
+            )
         given = as_messages(messages)
         gathering = self._gathering(given, options)
         text = await bridge.in_thread(self.call_llm, as_prompt(given))

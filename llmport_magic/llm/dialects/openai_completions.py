@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmport_magic.errors import UsageError
 from llmport_magic.llm.dialects.openai_chat import (
     DEFAULT_PATH,
     END_OF_STREAM,
@@ -40,7 +41,13 @@ __all__ = [
 
 
 def build_request(call: Call) -> WireRequest:
-    """Write a completion request; the text to continue is what all messages say, in order."""
+    """Write a completion request; the text to continue is what all messages say, in order.
+
+    Raises:
+        UsageError: there are tools, for which the format has no words.
+    """
+    if call.tools:
+        raise UsageError("the completions format knows no tools: ask a model that converses")
     body: dict[str, Any] = {
         "model": call.model,
         "prompt": "".join(message.content for message in call.messages) + (call.prefill or ""),
