@@ -130,6 +130,17 @@ def test_json_is_asked_for() -> None:
     }
 
 
+@pytest.mark.parametrize("refused", ["responseMimeType", "responseJsonSchema"])
+def test_json_is_asked_for_in_words_where_the_flag_is_refused(refused: str) -> None:
+    """A model without the flag, or one that has it not beside tools, is told in words (S2-03)."""
+    body = _body(json_mode=True, json_schema=SCHEMA, refused=frozenset({refused}))
+
+    assert '"additionalProperties": false' in body["systemInstruction"]["parts"][0]["text"]
+    flags = body.get("generationConfig", {})
+    assert "responseJsonSchema" not in flags
+    assert ("responseMimeType" in flags) == (refused == "responseJsonSchema")
+
+
 def test_pictures_stand_before_the_text() -> None:
     """Bytes go inline, an address as the address of a file with its own type."""
     images = (Image(data=b"\x00\x01"), Image(url="https://x.test/b.jpg?v=1"))

@@ -79,12 +79,13 @@ def _failure(status: int, message: str, *details: dict) -> dict[str, Any]:
 async def test_a_plain_call(server: Loopback) -> None:
     """A whole answer: text, reasoning, exact usage; the key in its header alone (S0-18, S4-09)."""
     thought = {"text": "hm", "thought": True}
-    server.script(_whole(_answer(thought, {"text": "h"}, {"text": "i"}, usageMetadata=USAGE)))
+    texts = {"text": '{"a":'}, {"text": "1}"}
+    server.script(_whole(_answer(thought, *texts, usageMetadata=USAGE)))
 
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
     response = await _gemini(server).call(messages, json_mode=True)
 
-    assert (response.content, response.reasoning) == ("hi", "hm")
+    assert (response.content, response.reasoning) == ('{"a":1}', "hm")
     assert (response.finish_reason, response.metadata["raw_finish_reason"]) == ("stop", "STOP")
     assert response.usage == {
         "prompt_tokens": 8,

@@ -6,14 +6,17 @@ import json
 import mimetypes
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from llmport_magic.errors import UsageError
+from llmport_magic.llm.json_replies import instructed
 from llmport_magic.llm.messages import LLMRole, Message, ToolCall
 from llmport_magic.llm.wire import Call, WireRequest, kept
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+_JSON_FLAGS = {"responseMimeType", "responseJsonSchema"}
 _MOST_STOPS = 5
 # What a call without an id is given here, so that its result can name it; the API never saw it.
 _MADE_UP_ID = re.compile(r"call_\d+")
@@ -33,6 +36,8 @@ def build_request(call: Call) -> WireRequest:
             f"`{call.model}` takes at most {_MOST_STOPS} stop texts, not {len(call.stop)}: leave "
             "some out"
         )
+    if call.json_mode and call.refused & _JSON_FLAGS:
+        call = replace(call, messages=tuple(instructed(call.messages, call.json_schema)))
     collection, _, name = call.model.rpartition("/")
     if collection not in ("models", "tunedModels"):
         collection, name = "models", call.model
