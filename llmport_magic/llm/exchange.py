@@ -95,6 +95,8 @@ async def models(ask: Ask) -> tuple[str, ...]:
             ask.target.network.plain_http_hosts,
         ),
         target=ask.target,
+        # A format's headers, for example its version, are the same for all requests.
+        headers=ask.dialect.build_request(ask.call).headers,
         key_header=ask.dialect.KEY_HEADER,
         key_prefix=ask.dialect.KEY_PREFIX,
     )
@@ -258,11 +260,11 @@ class _Reading:
                 return None, False
             # msgspec refuses half of a surrogate pair, which some servers send in two events.
             found, escaped = _lenient(data), True
-        if isinstance(found, dict):
-            self._bad = 0
         if isinstance(found, list) and len(found) == 1:
             # Google sends its failures as a list of one, also in a stream.
             found = found[0]
+        if isinstance(found, dict):
+            self._bad = 0
             return found, escaped
         self._bad += 1
         self._ask.notes["skipped_events"] = self._ask.notes.get("skipped_events", 0) + 1

@@ -1,0 +1,216 @@
+"""Requests of the messages format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from llmport_magic.llm.messages import Image, LLMRole, Message
+from llmport_magic.llm.tools import Tool
+from llmport_magic.llm.wire import Call, WireRequest, kept, mapping
+
+# The version of 2026-10-21 has no `temperature` and no `top_p` at all, which older models take:
+# https://platform.claude.com/docs/en/api/migration-2026-10-21.
+_HEADERS = MappingProxyType({"anthropic-version": "2023-06-01"})
+# Every request must say how long the answer may be.
+_MAX_TOKENS = 4096
+_HOTTEST = 1.0
+# The first turn must be the user's, and a model without prefill wants the last one to be, too.
+_GO_ON = "Continue the conversation."
+_JSON_ONLY = "Answer with one JSON object and nothing else: no prose, no code fence."
+
+# Blocks of what a model thought, with the field that makes each what it is.
+THOUGHTS = {"thinking": "thinking", "redacted_thinking": "data"}
+# What a model may refuse that is no field of its own, as `Call.refused` names it.
+BOTH = "temperature with top_p"
+FORCED = "forced tool_choice"
+FORMAT = "output_config.format"
+PREFILL = "prefill"
+
+# https://platform.claude.com/docs/en/build-with-claude/structured-outputs (read 2026-11-21): what
+# the format has no room for.
+_UNCHECKED = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength"}
+    | {"maxLength", "maxItems", "uniqueItems", "minProperties", "maxProperties"}
+)
+_ILLEGAL_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def build_request(call: Call) -> WireRequest:
+    """Write a request for a message; what is `None` is left out.
+
+    `max_tokens` is the model's limit where the call sets none, 4,096 where that is not known, too.
+    A temperature above 1 is sent as 1, the highest. There is no `seed` in this format.
+    """
+    options = dict(call.options)
+    config = {**_format(call), **mapping(options.pop("output_config", None))}
+    fields = {
+        "model": call.model,
+        "max_tokens": _longest(call),
+        "system": _system(call) or None,
+        "messages": _turns(call),
+        "temperature": _temperature(call),
+        "top_p": call.top_p,
+        "stop_sequences": list(call.stop) or None,
+        "tools": [_tool(tool) for tool in call.tools] or None,
+        "tool_choice": _tool_choice(call),
+        "output_config": config or None,
+        "stream": call.stream or None,
+        **options,
+    }
+    return WireRequest(
+        path="messages", body={**kept(fields, call.refused), **call.extra}, headers=_HEADERS
+    )
+
+
+def _longest(call: Call) -> int:
+    if call.max_tokens is not None:
+        return call.max_tokens
+    return call.output_limit or _MAX_TOKENS
+
+
+def _temperature(call: Call) -> float | None:
+    # https://platform.claude.com/docs/en/build-with-claude/extended-thinking: a model that is told
+    # to think takes no other temperature than its own.
+    thinking = mapping({**call.options, **call.extra}.get("thinking")).get("type")
+    if call.temperature is None or thinking in ("enabled", "adaptive"):
+        return None
+    if call.top_p is not None and BOTH in call.refused:
+        return None
+    return min(call.temperature, _HOTTEST)
+
+
+def _system(call: Call) -> str:
+    said = [message.content for message in call.messages if message.role == LLMRole.SYSTEM]
+    if call.json_mode and not _format(call):
+        # There is no flag for JSON without a schema.
+        said.append(_JSON_ONLY)
+        if call.json_schema:
+            said.append(f"It follows this JSON schema: {json.dumps(dict(call.json_schema))}")
+    if call.tools and _forces(call) and FORCED in call.refused:
+        what = "one of the tools" if call.tool_choice == "required" else f"`{call.tool_choice}`"
+        said.append(f"Answer by calling {what}, not in words.")
+    return "\n\n".join(text for text in said if text.strip())
+
+
+def _turns(call: Call) -> list[dict[str, Any]]:
+    """Write the conversation in turns that alternate, as the format wants them."""
+    messages = list(call.messages)
+    if call.prefill:
+        messages.append(Message(LLMRole.ASSISTANT, call.prefill))
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        blocks = [] if message.role == LLMRole.SYSTEM else _blocks(message)
+        role = "assistant" if message.role == LLMRole.ASSISTANT else "user"
+        if blocks and turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    if not turns or turns[0]["role"] == "assistant":
+        turns.insert(0, _user(_GO_ON))
+    last = turns[-1]["content"][-1]
+    if turns[-1]["role"] == "assistant" and PREFILL in call.refused and not call.prefill:
+        turns.append(_user(_GO_ON))
+    elif turns[-1]["role"] == "assistant" and last["type"] == "text":
+        # The text that the model goes on from may not end in white space.
+        last["text"] = last["text"].rstrip()
+    for turn in turns:
+        # Results stand before anything else that the user says.
+        turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    return turns
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "text", "text": text}]}
+
+
+def _blocks(message: Message) -> list[dict[str, Any]]:
+    """Write what one message says; an empty text is refused, so it is left out."""
+    blocks = [dict(block) for block in message.thinking if is_thought(block)]
+    blocks += [_image(image) for image in message.images]
+    if message.content.strip():
+        blocks.append({"type": "text", "text": message.content})
+    if message.role == LLMRole.TOOL:
+        result = {"type": "tool_result", "tool_use_id": _legal_id(message.tool_call_id or "")}
+        return [{**result, "content": blocks} if blocks else result]
+    return blocks + [
+        {
+            "type": "tool_use",
+            "id": _legal_id(call.id),
+            "name": call.name,
+            "input": dict(call.arguments),
+        }
+        for call in message.tool_calls
+    ]
+
+
+def is_thought(block: Mapping[str, Any]) -> bool:
+    """Tell the blocks of this format from what other providers want back."""
+    return THOUGHTS.get(str(block.get("type")), "?") in block
+
+
+def _legal_id(text: str) -> str:
+    # A conversation may have begun with another provider, whose ids have other characters.
+    return _ILLEGAL_ID.sub("_", text)
+
+
+def _image(image: Image) -> dict[str, Any]:
+    if image.url:
+        return {"type": "image", "source": {"type": "url", "url": image.url}}
+    source = {"type": "base64", "media_type": image.media_type, "data": image.base64}
+    return {"type": "image", "source": source}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    schema = {"type": "object", **tool.parameters}
+    return kept(
+        {"name": tool.name, "description": tool.description or None, "input_schema": schema}
+    )
+
+
+def _forces(call: Call) -> bool:
+    return call.tool_choice not in ("", "auto", "none")
+
+
+def _tool_choice(call: Call) -> dict[str, Any] | None:
+    if not call.tools or not call.tool_choice:
+        return None
+    if _forces(call) and FORCED in call.refused:
+        return {"type": "auto"}
+    kinds = {"auto": "auto", "none": "none", "required": "any"}
+    kind = kinds.get(call.tool_choice)
+    return {"type": kind} if kind else {"type": "tool", "name": call.tool_choice}
+
+
+def _format(call: Call) -> dict[str, Any]:
+    if not call.json_schema or FORMAT in call.refused:
+        return {}
+    return {"format": {"type": "json_schema", "schema": _closed(call.json_schema)}}
+
+
+def _closed(schema: Any) -> Any:
+    """Give a schema as the format takes it: objects closed, unchecked bounds as a description."""
+    if not isinstance(schema, Mapping):
+        return schema
+    given: dict[str, Any] = {}
+    unchecked = []
+    for word, value in schema.items():
+        if word in ("properties", "$defs", "definitions"):
+            given[word] = {name: _closed(part) for name, part in mapping(value).items()}
+        elif word in ("anyOf", "allOf", "oneOf"):
+            given[word.replace("one", "any")] = [_closed(part) for part in value]
+        elif word == "items":
+            given[word] = _closed(value)
+        elif word in _UNCHECKED or (word == "minItems" and value not in (0, 1)):
+            unchecked.append(f"{word}: {value}")
+        else:
+            given[word] = value
+    if unchecked:
+        told = f"{{{', '.join(unchecked)}}}"
+        given["description"] = " ".join(filter(None, (given.get("description"), told)))
+    if given.get("type") == "object" or "properties" in given:
+        given["additionalProperties"] = False
+    return given
