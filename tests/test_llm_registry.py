@@ -137,9 +137,14 @@ def test_capabilities_are_checked_values() -> None:
 def test_models_are_found_by_what_they_can_do() -> None:
     """Filters are exact, typos are refused, an unknown price is never cheap (S1-13)."""
     registry = LLMRegistry.create_default()
+    price = {"input_cost_per_1k_tokens": 1e-9, "output_cost_per_1k_tokens": 1e-9}
     register = {
         "base_url": "https://x.example/v1",
-        "models": {"free?": {"capabilities": {"vision": True}}},
+        "models": {
+            "free?": {"capabilities": {"vision": True}},
+            "blind": {"capabilities": {**price, "input_cost_per_1k_tokens": 0}},
+            "cheap": {"capabilities": {"vision": True, **price}},
+        },
     }
     registry.register_provider("x", **register)
 
@@ -152,7 +157,7 @@ def test_models_are_found_by_what_they_can_do() -> None:
     assert all((p.capabilities.max_context_window or 0) >= 500_000 for p in wide)
     cheapest = registry.find_cheapest_model_with_capabilities("vision")
     assert cheapest is not None
-    assert cheapest.name == "gpt-4o-mini"
+    assert cheapest.name == "cheap"
     with pytest.raises(ValueError, match="did you mean `vision`"):
         registry.find_models(visoin=True)
     assert registry.find_cheapest_model_with_capabilities(min_context_window=10**9) is None
