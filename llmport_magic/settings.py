@@ -205,9 +205,14 @@ def environment_model(provider: str, variable: str | None = None) -> str | None:
     return _first_set(own, *provider_variables(provider, "MODEL"), variable)
 
 
-def environment_base_url(provider: str) -> str | None:
-    """Give the URL that `LLMPORT_LLM__<PROVIDER>__BASE_URL` holds, if it is set."""
-    return _first_set(*provider_variables(provider, "BASE_URL"))
+def environment_base_url(provider: str, variable: str | None = None) -> str | None:
+    """Give the URL that `LLMPORT_LLM__<PROVIDER>__BASE_URL` or another variable holds.
+
+    Args:
+        provider: the provider's name.
+        variable: the variable's name, where the provider's row names one.
+    """
+    return _first_set(*provider_variables(provider, "BASE_URL"), variable)
 
 
 def _first_set(*variables: str | None) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from llmport_magic import settings
 
-_KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER")
+_KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
 # `TEST_TRANSPORT=httpx2` runs the tests on the other HTTP library.
 _TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
 _connect = socket.socket.connect

@@ -13,9 +13,9 @@ from asking import KEY, asking
 from loopback import Loopback, Script, raw
 
 from llmport_magic import bridge
-from llmport_magic.errors import LLMError, LLMStreamError, UsageError
+from llmport_magic.errors import ConfigError, LLMError, LLMStreamError, UsageError
 from llmport_magic.llm import Image, LLMProvider, Message, embedded, selection
-from llmport_magic.llm.addresses import endpoint
+from llmport_magic.llm.addresses import endpoint, server_url
 from llmport_magic.llm.capabilities import Provider
 from llmport_magic.llm.exchange import _Lines
 from llmport_magic.llm.registry import (
@@ -342,3 +342,58 @@ def test_a_key_alone_is_no_running_server(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert not row.available
     assert "ollama serve" in row.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ("0.0.0.0", "http://localhost:11434"),
+        ("0.0.0.0:8080", "http://localhost:8080"),
+        (":8080", "http://localhost:8080"),
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("http://0.0.0.0:8080", "http://localhost:8080"),
+        ("https://ollama.example", "https://ollama.example"),
+        ("https://ollama.example/ai", "https://ollama.example/ai"),
+    ],
+)
+def test_the_variable_of_ollama_says_where(
+    said: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `OLLAMA_HOST` may say is understood, and the address to listen at is this machine."""
+    assert server_url(said, "http://localhost:11434", "ollama") == url
+    monkeypatch.setenv("OLLAMA_HOST", said)
+
+    llm = LLMProvider.from_name("ollama", model="m")
+
+    assert isinstance(llm, LLMProvider)
+    assert llm.config.base_url == url
+
+
+@pytest.mark.usefixtures("_own_registry")
+async def test_the_server_of_the_variable_is_asked(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that `OLLAMA_HOST` names is looked for and asked; an argument is stronger."""
+    monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
+    server.always(raw(json.dumps({**TAGS, **_done("hi")})))
+
+    (row,) = (row for row in provider_rows() if row.name == "ollama")
+    assert row.hint == f"a server answers at {server.url}"
+    assert (await LLMProvider.from_name("ollama").complete("q")).content == "hi"
+
+    stronger = LLMProvider.from_name("ollama", base_url="http://localhost:1")
+    assert isinstance(stronger, LLMProvider)
+    assert stronger.config.base_url == "http://localhost:1"
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_another_machine_is_asked_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server elsewhere is not probed, and a variable that is none is told with its provider."""
+    monkeypatch.setenv("OLLAMA_HOST", "http://gpu.example:11434")
+    (row,) = (row for row in provider_rows() if row.name == "ollama")
+    assert not row.available
+
+    monkeypatch.setenv("OLLAMA_HOST", "localhost:port")
+    with pytest.raises(ConfigError, match="`ollama`'s server"):
+        LLMProvider.from_name("ollama")

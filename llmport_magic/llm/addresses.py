@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from llmport_magic.errors import ConfigError
 
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - never bound, only read
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 
 
@@ -37,6 +38,34 @@ def endpoint(
     joined = f"{base}/{_rest(base, path)}".rstrip("/")
     queries = "&".join(filter(None, (parts.query, query)))
     return urlunsplit((parts.scheme, parts.netloc, joined, queries, ""))
+
+
+def server_url(address: str, default: str, provider: str) -> str:
+    """Write the URL of a server that is named by a host, a host and a port, or a URL.
+
+    Args:
+        address: for example `0.0.0.0`, which a server listens at and no client can ask, `:8080`
+            or `https://host`.
+        default: a URL with the port of an address that has none.
+        provider: whose server it is, for an error.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    is_url = "://" in address
+    try:
+        parts = urlsplit(address if is_url else f"http://{address}")
+        host, port = parts.hostname or "localhost", parts.port
+    except ValueError:
+        raise ConfigError(
+            f"`{address[:50]}` is no address of `{provider}`'s server: write host:port"
+        ) from None
+    if is_url and host not in _EVERY_ADDRESS:
+        return address
+    host = "localhost" if host in _EVERY_ADDRESS else host
+    port = port or (None if is_url else urlsplit(default).port)
+    shown = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, parts.path, "", ""))
 
 
 def _rest(base: str, path: str) -> str:

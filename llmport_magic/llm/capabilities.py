@@ -173,6 +173,8 @@ class Provider:
         default_model: asked when nobody names a model; `None` asks the server what it serves.
         preset_model: what `LLMProvider.from_name` asks; `None` is the default model.
         model_env_var: environment variable that names the default model.
+        host_env_var: environment variable that says where the server is: a host, one with a port,
+            or a URL.
         models: the models known, by name.
         headers: sent with every request, never a key.
         connector: a connector class, or an import path `module:Class`, instead of a dialect.
@@ -191,6 +193,7 @@ class Provider:
     default_model: str | None = None
     preset_model: str | None = None
     model_env_var: str | None = None
+    host_env_var: str | None = None
     models: Mapping[str, LLMProfile] = field(default_factory=lambda: MappingProxyType({}))
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     connector: Any = None

@@ -96,7 +96,7 @@ def _why_available(row: Provider) -> str | None:
     """Say why a provider can be asked now, or `None` where it cannot."""
     if row.probe:
         # Its key is for a hosted server: it does not say that one runs here.
-        return f"a server answers at {row.base_url}" if _probe(row) else None
+        return f"a server answers at {_base_url(row)}" if _probe(row) else None
     for variable in key_variables(row.name, row.api_key_vars):
         if find_key((variable,)):
             return f"{variable} is set"
@@ -113,14 +113,30 @@ def _probe(row: Provider) -> bool:
     from llmport_magic.llm.dialects import dialect_named
     from llmport_magic.llm.transport import answers
 
-    now = time.monotonic()
-    asked, answered = _probed.get(row.base_url, (float("-inf"), False))
+    now, base_url = time.monotonic(), _base_url(row)
+    asked, answered = _probed.get(base_url, (float("-inf"), False))
     if now - asked > _PROBE_LASTS_SECONDS:
         dialect = dialect_named(row.dialect)
-        url = endpoint(row.base_url, dialect.MODELS_PATH, dialect.DEFAULT_PATH)
+        try:
+            url = endpoint(base_url, dialect.MODELS_PATH, dialect.DEFAULT_PATH)
+        except ConfigError:
+            # Another machine, which is only asked when somebody names the provider.
+            return False
         answered = answers(url, _PROBE_SECONDS)
-        _probed[row.base_url] = (now, answered)
+        _probed[base_url] = (now, answered)
     return answered
+
+
+def _base_url(row: Provider) -> str:
+    """Give where a provider answers: the environment says it, or its row."""
+    return _told_url(row) or row.base_url
+
+
+def _told_url(row: Provider) -> str | None:
+    from llmport_magic.llm.addresses import server_url
+
+    told = environment_base_url(row.name, row.host_env_var)
+    return server_url(told, row.base_url, row.name) if told else None
 
 
 def connector_for(settings: Settings) -> BaseLLMConnector:
@@ -138,7 +154,7 @@ def connector_for(settings: Settings) -> BaseLLMConnector:
         from llmport_magic.llm.provider import missing_key
 
         raise ConfigError(missing_key(row.name, row.api_key_vars))
-    model, base_url = _model(row, settings), settings.base_url or environment_base_url(row.name)
+    model, base_url = _model(row, settings), settings.base_url or _told_url(row)
     settings = replace(settings, provider=row.name, model=model, api_key=key, base_url=base_url)
     if isinstance(row.connector, BaseLLMConnector):
         return row.connector
@@ -270,7 +286,7 @@ def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMCo
         return connector_for(resolved)
     model = resolved.model or environment_model(row.name, row.model_env_var)
     model = model or row.preset_model or row.default_model
-    base_url = resolved.base_url or environment_base_url(row.name)
+    base_url = resolved.base_url or _told_url(row)
     return LLMProvider(ctx, _config(row, replace(resolved, model=model, base_url=base_url)))
 
 
@@ -314,7 +330,7 @@ def _listed(row: Provider) -> ProviderRow:
     if why is not None:
         hint = why
     elif row.probe:
-        hint = f"{row.hint or 'start a server'} at {row.base_url}, or set `base_url`"
+        hint = f"{row.hint or 'start a server'} at {_base_url(row)}, or set `base_url`"
     elif row.api_key_vars:
         hint = f"set {' or '.join(row.api_key_vars)}"
     else:
