@@ -46,7 +46,7 @@ class Script:
     """One response: a status, headers, and steps.
 
     Each step is bytes to send, seconds to wait, `CUT` (close the connection at once) or `HANG`
-    (send nothing more until the client hangs up).
+    (send nothing more until the client hangs up). A silent one has no head: it cuts, or hangs.
     """
 
     steps: Sequence[Any] = ()
@@ -241,7 +241,10 @@ class Loopback:
     ) -> bool:
         script = self._next(request)
         if script.silent:
-            await watch
+            if CUT in script.steps:
+                writer.transport.abort()
+            else:
+                await watch
             return False
         writer.write(_head(script))
         for step in script.steps:
