@@ -16,19 +16,7 @@ from llmport_magic.llm import LLMProvider, MockConnector, load_project_config
 from llmport_magic.secrets import Secret
 
 # The document's own file, letter by letter.
-LOOM = """\
-[llm.deepseek]
-base_url = "https://api.deepseek.com/v1"
-model = "deepseek-chat"
-api_key_env = "DEEPSEEK_API_KEY"
-temperature = 0.7
-max_tokens = 8192
-
-[llm.openai]
-base_url = "https://api.openai.com/v1"
-model = "gpt-4-turbo"
-api_key_env = "OPENAI_API_KEY"
-"""
+LOOM = (Path(__file__).parent / "fixtures" / "loom.toml").read_text("utf-8")
 
 
 @pytest.fixture
