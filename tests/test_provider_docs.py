@@ -1,0 +1,79 @@
+"""The pages about providers say what the catalogue says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from llmport_magic.llm.catalogue import shipped_providers
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "providers"
+NAMES = [row.name for row in shipped_providers()]
+HEADINGS = ["## Set", "## Supports", "## Limits", "## Sources"]
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    """Load the script that writes the table."""
+    spec = importlib.util.spec_from_file_location("table", ROOT / "scripts" / "provider_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_the_catalogue(script: ModuleType) -> None:
+    """The table in the document is the one that the rows give (S4-34)."""
+    assert script.written() == script.table()
+    assert [line.split("`")[1] for line in script.table().splitlines()[2:]] == NAMES
+
+
+def test_the_script_writes_the_table(script: ModuleType, tmp_path: Path) -> None:
+    """A table that is out of date is put right, and nothing else is touched (S4-34)."""
+    text = script.README.read_text("utf-8")
+    script.README = tmp_path / "README.md"
+    script.README.write_text(text.replace("`openai`", "`opened`"), "utf-8")
+    assert script.written() != script.table()
+
+    script.sys.argv = ["provider_table.py", "--write"]
+    assert script.main() == 0
+
+    assert script.README.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("name", [*NAMES, "your-own"])
+def test_every_provider_has_its_page(name: str) -> None:
+    """Each page has a title and says what to set, what is supported, the limits, the sources."""
+    text = (PAGES / f"{name}.md").read_text("utf-8")
+
+    assert text.startswith("# ")
+    assert [line for line in text.splitlines() if line.startswith("## ")] == HEADINGS
+    assert re.search(r"\d{4}-\d{2}-\d{2}", text.partition("## Sources")[2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_names_what_its_row_names(name: str) -> None:
+    """The key variables and the default model of a row stand on its page."""
+    (row,) = (row for row in shipped_providers() if row.name == name)
+    text = (PAGES / f"{name}.md").read_text("utf-8")
+
+    for variable in row.api_key_vars:
+        assert variable in text
+    assert row.default_model is None or row.default_model in text
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md")))
+def test_links_and_files_of_the_pages_exist(page: str) -> None:
+    """What a page links to and the files of the package that it names are there (S0-41)."""
+    text = (PAGES / page).read_text("utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s#]+)\)", text) if "://" not in link]
+    files = re.findall(r"`(llmport_magic/[\w./-]+)`", text)
+
+    assert [link for link in links if not (PAGES / link).exists()] == []
+    assert [file for file in files if not (ROOT / file).exists()] == []
