@@ -158,6 +158,55 @@ async def test_openai_is_asked_as_it_wants_to_be(server: Loopback) -> None:
     assert "json" in json.dumps(body["messages"]).lower()
 
 
+def _anthropic(text: str) -> dict[str, Any]:
+    block = {"type": "text", "text": text}
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    return {"type": "message", "content": [block], "stop_reason": "end_turn", "usage": usage}
+
+
+def _gemini(text: str) -> dict[str, Any]:
+    content = {"role": "model", "parts": [{"text": text}]}
+    return {"candidates": [{"content": content, "finishReason": "STOP"}]}
+
+
+def _ollama(text: str) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": text}, "done": True}
+
+
+def _openai(text: str) -> dict[str, Any]:
+    return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+
+
+def _completions(text: str) -> dict[str, Any]:
+    return {"choices": [{"text": text, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "answer", "wish"),
+    [
+        ("openai_chat", _openai, "json_object"),
+        ("openai_completions", _completions, "JSON object"),
+        ("anthropic_messages", _anthropic, "JSON object"),
+        ("gemini_content", _gemini, "application/json"),
+        ("ollama_chat", _ollama, "JSON object"),
+    ],
+)
+async def test_every_dialect_gives_checked_json(
+    server: Loopback, dialect: str, answer: Any, wish: str
+) -> None:
+    """In each format the wish is on the wire, and a fenced answer comes back clean (S2-03)."""
+    server.script(
+        raw(json.dumps(answer("nothing"))),
+        raw(json.dumps(answer('```json\n{"name": "n"}\n``` Done.'))),
+    )
+
+    text = await asking(server, dialect=dialect, model="m-1").generate_text("q", json_mode=True)
+
+    assert text == '{"name": "n"}'
+    assert all(wish in json.dumps(request.json) for request in server.requests)
+    assert "there is no JSON in it" in json.dumps(server.requests[1].json)
+
+
 async def test_ollama_is_told_in_words_and_by_its_format(server: Loopback) -> None:
     """Ollama gets its flag and the schema, and reads of both in the prompt (S2-03)."""
     message = {"role": "assistant", "content": '{"name": "n"}'}

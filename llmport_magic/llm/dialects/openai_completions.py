@@ -6,6 +6,7 @@ stream events and errors have the shapes of the chat format, with `text` in the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from llmport_magic.errors import UsageError
@@ -22,6 +23,8 @@ from llmport_magic.llm.dialects.openai_chat import (
     refused_parameter,
     stream_reader,
 )
+from llmport_magic.llm.json_replies import instructed
+from llmport_magic.llm.messages import Message
 from llmport_magic.llm.wire import Call, WireRequest, kept
 
 __all__ = [
@@ -48,9 +51,13 @@ def build_request(call: Call) -> WireRequest:
     """
     if call.tools:
         raise UsageError("the completions format knows no tools: ask a model that converses")
+    messages: Iterable[Message] = call.messages
+    if call.json_mode:
+        messages = instructed(call.messages, call.json_schema)
+    between = "\n\n" if call.json_mode else ""
     body: dict[str, Any] = {
         "model": call.model,
-        "prompt": "".join(message.content for message in call.messages) + (call.prefill or ""),
+        "prompt": between.join(message.content for message in messages) + (call.prefill or ""),
         "max_tokens": call.max_tokens,
         "temperature": call.temperature,
         "top_p": call.top_p,
