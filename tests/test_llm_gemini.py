@@ -329,6 +329,7 @@ def test_a_signature_of_a_changed_text_is_dropped() -> None:
 _DOCUMENTED = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
     "LANGUAGE": "content_filter",
@@ -338,6 +339,9 @@ _DOCUMENTED = {
     "IMAGE_SAFETY": "content_filter",
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
+    "ESCALATION": "content_filter",
+    "PUP_LIMITED_DISABLED": "content_filter",
+    "MODEL_ARMOR": "content_filter",
     "FINISH_REASON_UNSPECIFIED": "error",
     "OTHER": "error",
     "IMAGE_OTHER": "error",

@@ -10,9 +10,11 @@ from llmport_magic.llm.dialects.gemini_content.failures import blocked
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
 from llmport_magic.llm.wire import ErrorDetails, counts, mapping, string
 
+# The last of the words are in https://github.com/googleapis/python-genai, 3.4.0 (read 2026-11-21).
 _FINISH = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
     "LANGUAGE": "content_filter",
@@ -22,6 +24,9 @@ _FINISH = {
     "IMAGE_SAFETY": "content_filter",
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
+    "ESCALATION": "content_filter",
+    "PUP_LIMITED_DISABLED": "content_filter",
+    "MODEL_ARMOR": "content_filter",
 }
 
 
