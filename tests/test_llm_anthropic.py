@@ -275,9 +275,12 @@ def test_a_schema_is_the_formats_own_and_closed() -> None:
             "minimum": {"type": "integer", "minimum": 1, "description": "The least."},
             "rows": {"type": "array", "minItems": 2, "items": {"$ref": "#/$defs/row"}},
             "either": {"oneOf": [{"type": "null"}, {"type": "object", "properties": {}}]},
+            "hue": {"type": "string", "format": "color", "default": "red"},
+            "day": {"type": "string", "format": "date"},
         },
         "required": ["minimum"],
-        "$defs": {"row": {"type": "object", "additionalProperties": True}},
+        "$defs": {"row": {"type": "object", "additionalProperties": False}},
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
     }
 
     body = body_of(json_mode=True, json_schema=schema, options={"output_config": {"effort": "low"}})
@@ -287,6 +290,7 @@ def test_a_schema_is_the_formats_own_and_closed() -> None:
     assert body["output_config"]["effort"] == "low"
     assert "system" not in body
     assert sent["additionalProperties"] is False
+    assert "$schema" not in sent
     assert sent["$defs"]["row"] == {"type": "object", "additionalProperties": False}
     assert sent["properties"] == {
         "minimum": {"type": "integer", "description": "The least. {minimum: 1}"},
@@ -301,8 +305,27 @@ def test_a_schema_is_the_formats_own_and_closed() -> None:
                 {"type": "object", "properties": {}, "additionalProperties": False},
             ]
         },
+        "hue": {"type": "string", "description": "{format: color, default: red}"},
+        "day": {"type": "string", "format": "date"},
     }
     assert schema["properties"]["minimum"]["minimum"] == 1
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"type": "object", "additionalProperties": {"type": "integer"}},
+        {"anyOf": [{"type": "object", "patternProperties": {"^x": {}}}]},
+    ],
+)
+def test_a_schema_with_fields_of_any_name_is_told_in_words(field: dict[str, Any]) -> None:
+    """The format has closed objects only: closing a table of any names would empty it (S2-03)."""
+    schema = {"type": "object", "properties": {"counts": field}}
+
+    body = body_of(json_mode=True, json_schema=schema)
+
+    assert "output_config" not in body
+    assert '"counts"' in body["system"]
 
 
 def test_a_schema_that_a_model_does_not_take_is_told_in_words() -> None:

@@ -30,11 +30,11 @@ FORCED = "forced tool_choice"
 FORMAT = "output_config.format"
 PREFILL = "prefill"
 
-# https://platform.claude.com/docs/en/build-with-claude/structured-outputs (read 2026-11-21): what
-# the format has no room for.
-_UNCHECKED = frozenset(
-    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength"}
-    | {"maxLength", "maxItems", "uniqueItems", "minProperties", "maxProperties"}
+# https://platform.claude.com/docs/en/build-with-claude/structured-outputs (read 2026-11-21): the
+# words of JSON schema that the format checks. As in the vendor's SDKs, others are told in words.
+_CHECKED = frozenset({"$ref", "type", "enum", "const", "title", "description", "required"})
+_CHECKED_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
 _ILLEGAL_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -186,17 +186,26 @@ def _tool_choice(call: Call) -> dict[str, Any] | None:
 
 
 def _format(call: Call) -> dict[str, Any]:
-    if not call.json_schema or FORMAT in call.refused:
+    schema = call.json_schema
+    if not schema or FORMAT in call.refused or _takes_any_field(schema):
         return {}
-    return {"format": {"type": "json_schema", "schema": _closed(call.json_schema)}}
+    return {"format": {"type": "json_schema", "schema": _closed(schema)}}
+
+
+def _takes_any_field(schema: Any) -> bool:
+    """Tell whether an object of a schema has fields of any name, which the format cannot say."""
+    if isinstance(schema, Mapping):
+        named = schema.get("additionalProperties") or schema.get("patternProperties")
+        return bool(named) or any(map(_takes_any_field, schema.values()))
+    return isinstance(schema, list) and any(map(_takes_any_field, schema))
 
 
 def _closed(schema: Any) -> Any:
-    """Give a schema as the format takes it: objects closed, unchecked bounds as a description."""
+    """Give a schema as the format takes it: objects closed, what is not checked in words."""
     if not isinstance(schema, Mapping):
         return schema
     given: dict[str, Any] = {}
-    unchecked = []
+    told = []
     for word, value in schema.items():
         if word in ("properties", "$defs", "definitions"):
             given[word] = {name: _closed(part) for name, part in mapping(value).items()}
@@ -204,13 +213,19 @@ def _closed(schema: Any) -> Any:
             given[word.replace("one", "any")] = [_closed(part) for part in value]
         elif word == "items":
             given[word] = _closed(value)
-        elif word in _UNCHECKED or (word == "minItems" and value not in (0, 1)):
-            unchecked.append(f"{word}: {value}")
-        else:
+        elif _is_checked(word, value):
             given[word] = value
-    if unchecked:
-        told = f"{{{', '.join(unchecked)}}}"
-        given["description"] = " ".join(filter(None, (given.get("description"), told)))
+        elif word not in ("$schema", "$id", "additionalProperties"):
+            told.append(f"{word}: {value}")
+    if told:
+        words = f"{{{', '.join(told)}}}"
+        given["description"] = " ".join(filter(None, (given.get("description"), words)))
     if given.get("type") == "object" or "properties" in given:
         given["additionalProperties"] = False
     return given
+
+
+def _is_checked(word: str, value: Any) -> bool:
+    if word == "minItems":
+        return value in (0, 1)
+    return word in _CHECKED or (word == "format" and value in _CHECKED_FORMATS)
