@@ -22,6 +22,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "docs/embedded.md",
     "docs/settings.md",
+    "docs/tools.md",
     "README.md",
 )
 _CODE = re.compile(r"`([^`\n]+)`")
