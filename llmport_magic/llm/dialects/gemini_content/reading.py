@@ -27,6 +27,8 @@ _FINISH = {
     "ESCALATION": "content_filter",
     "PUP_LIMITED_DISABLED": "content_filter",
     "MODEL_ARMOR": "content_filter",
+    # Not a word of Google's: other servers of this format say it.
+    "FUNCTION_CALL": "tool_calls",
 }
 
 
