@@ -116,9 +116,18 @@ def test_a_violation_is_named_by_its_place() -> None:
     assert read_json('{"name": "n"}', PERSON) == '{"name": "n"}'
 
 
+def test_a_deep_value_is_no_crash() -> None:
+    """A value that is deeper than Python can go is refused, by its schema's reading, too."""
+    deep = '{"a":' * 900 + "1" + "}" * 900
+
+    with pytest.raises(ValueError, match="nested"):
+        read_json(deep, {"type": "object", "properties": {"a": {"$ref": "#"}}})
+
+
 def test_a_schema_may_ask_for_something_else() -> None:
     """What is a list or a number by its schema need not be an object."""
     assert read_json("So: [1, 2]", {"type": "array"}) == "[1, 2]"
+    assert read_json('So: {"a": 1}', {"type": ["object", "null"]}) == '{"a": 1}'
     assert read_json("```\n42\n```", {"type": "integer"}) == "42"
     with pytest.raises(ValueError, match="a list, not an object"):
         read_json("[1]", {"properties": {}})
@@ -273,7 +282,7 @@ async def test_two_bad_answers_are_an_error_that_keeps_the_text() -> None:
 
     assert caught.value.text == "no"
     assert caught.value.provider == "own"
-    assert "NaN is no value of JSON" in llm.asked[1][-1].content
+    assert "NaN, which is no value of JSON" in llm.asked[1][-1].content
     assert len(llm.asked) == 2
     assert "\n" not in str(caught.value)
 
@@ -335,6 +344,16 @@ async def test_a_schema_that_is_none_is_refused_before_the_call() -> None:
         await llm.call("q", json_schema={"type": "objekt"})
 
     assert llm.asked == []
+
+
+async def test_a_reference_to_nothing_is_the_users_mistake() -> None:
+    """A schema whose fault shows with the answer is no reason to ask the model again."""
+    llm = Own('{"a": 1}')
+
+    with pytest.raises(UsageError, match="json_schema"):
+        await llm.call("q", json_schema={"properties": {"a": {"$ref": "#/nowhere"}}})
+
+    assert len(llm.asked) == 1
 
 
 async def test_a_stream_is_given_as_it_comes(server: Loopback) -> None:

@@ -187,8 +187,9 @@ def test_no_message_is_no_answer(body: dict[str, Any]) -> None:
 
 def test_calls_in_several_lines_are_several_calls() -> None:
     """Each call comes whole; calls of one line and of several are all kept apart (S4-14)."""
-    reader = ollama.stream_reader()
-    calls = [{"id": f"c{n}", "function": {"index": 0, "name": f"f{n}"}} for n in range(3)]
+    reader, given = ollama.stream_reader(), ({}, None, '{"as": "text"}')
+    functions = [{"index": 0, "name": f"f{n}", "arguments": a} for n, a in enumerate(given)]
+    calls = [{"id": f"c{n}", "function": function} for n, function in enumerate(functions)]
 
     first = reader.read(_line(content="", tool_calls=calls[:2]), "")
     second = reader.read(_line(content="", tool_calls=calls[2:]), "")
@@ -196,10 +197,10 @@ def test_calls_in_several_lines_are_several_calls() -> None:
     assert first is not None
     assert second is not None
     deltas = (*first.tool_calls, *second.tool_calls)
-    assert [(d.index, d.id, d.name) for d in deltas] == [
-        (0, "c0", "f0"),
-        (1, "c1", "f1"),
-        (2, "c2", "f2"),
+    assert [(d.index, d.id, d.name, d.arguments) for d in deltas] == [
+        (0, "c0", "f0", ""),
+        (1, "c1", "f1", ""),
+        (2, "c2", "f2", '{"as": "text"}'),
     ]
     assert not reader.complete
 

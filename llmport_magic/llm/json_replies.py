@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from llmport_magic.errors import LLMContentError, LLMOutputError
+from llmport_magic.errors import LLMContentError, LLMOutputError, UsageError
 from llmport_magic.llm.messages import LLMRole, Message, as_messages
 from llmport_magic.llm.reply import LLMResponse
 from llmport_magic.secrets import redact
 
 _WISH = "Answer with one JSON object and nothing else."
 _OWN_KINDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
+_SCALARS = ("string", "number", "integer", "boolean", "null")
 _BRACKET = re.compile(r"[\[{]")
 _FENCE = re.compile(r"\s*```\w*\s*")
 
@@ -35,7 +36,8 @@ def instructed(messages: Iterable[Message], schema: Mapping[str, Any] | None) ->
     """Tell the model in the system's message to answer in JSON, where no message does."""
     given = list(messages)
     if schema:
-        wish = f"{_WISH} It fits this JSON schema: {json.dumps(schema, default=dict)}"
+        fitting = json.dumps(schema, default=dict)
+        wish = f"Answer with JSON that fits this schema, and with nothing else: {fitting}"
     elif any("json" in message.content.lower() for message in given):
         return given
     else:
@@ -63,21 +65,21 @@ def read_json(text: str, schema: Mapping[str, Any] | None = None) -> str:
     start = _start(text, schema)
     try:
         value, end = _decoder.raw_decode(text, start)
+        wrong = _problem(value, schema) if schema else None
     except RecursionError:
         raise ValueError("it is too deeply nested") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error}") from None
-    if not isinstance(value, dict) and not (schema and _OWN_KINDS & schema.keys()):
-        raise ValueError(f"it is {_named(value)}, not an object")
-    wrong = _problem(value, schema) if schema else None
     if wrong is not None:
         raise ValueError(f"it does not fit the schema: {wrong}")
+    if not isinstance(value, dict) and not (schema and _OWN_KINDS & schema.keys()):
+        raise ValueError(f"it is {_named(value)}, not an object")
     return text[start:end]
 
 
 def _start(text: str, schema: Mapping[str, Any] | None) -> int:
     """Find where the value begins; one that is no object and no list has nothing before it."""
-    if schema and schema.get("type", "object") not in ("object", "array"):
+    if schema and schema.get("type") in _SCALARS:
         fence = _FENCE.match(text)
         return fence.end() if fence else len(text) - len(text.lstrip())
     bracket = _BRACKET.search(text)
@@ -93,7 +95,7 @@ def _problem(value: Any, schema: Mapping[str, Any]) -> str | None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no value of JSON")
+    raise ValueError(f"it holds {constant}, which is no value of JSON")
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)
@@ -129,21 +131,17 @@ async def _asked(
 ) -> LLMResponse:
     """Ask, check, and ask once more with what was wrong."""
     first: LLMResponse = await ask(given)
-    if first.tool_calls:
-        return first
-    try:
-        return replace(first, content=_found(first, schema, prefill))
-    except ValueError as error:
-        wrong = redact(str(error))
+    clean, wrong = _judged(first, schema, prefill)
+    if not wrong:
+        return clean
     _refuse_hopeless(first)
     said = (first.message,) if first.content.strip() else ()
-    complaint = f"That was not the JSON that was asked for: {wrong}. {_WISH}"
+    again = "Answer again, with nothing but that JSON." if schema else _WISH
+    complaint = f"That is not the JSON that was asked for: {wrong}. {again}"
     second: LLMResponse = await ask((*given, *said, Message(LLMRole.USER, complaint)))
-    both = _summed(first, second)
-    try:
-        return replace(both, content=_found(second, schema, prefill))
-    except ValueError as error:
-        wrong = redact(str(error))
+    clean, wrong = _judged(_summed(first, second), schema, prefill)
+    if not wrong:
+        return clean
     _refuse_hopeless(second)
     raise LLMOutputError(
         f"`{second.provider}` was asked twice for JSON, and the answer is none: {wrong}: "
@@ -152,14 +150,23 @@ async def _asked(
     )
 
 
-def _found(response: LLMResponse, schema: Mapping[str, Any] | None, prefill: str) -> str:
-    if prefill:
+def _judged(
+    response: LLMResponse, schema: Mapping[str, Any] | None, prefill: str
+) -> tuple[LLMResponse, str]:
+    """Give the response with nothing but its JSON, or as it is and what is wrong with it."""
+    wrong = ""
+    if response.tool_calls:
+        # It has not answered yet.
+        return response, wrong
+    # Some servers repeat the start that they were given.
+    for text in dict.fromkeys((prefill + response.content, response.content)):
         try:
-            return read_json(prefill + response.content, schema)
-        except ValueError:
-            # Some servers repeat the start that they were given.
-            pass
-    return read_json(response.content, schema)
+            return replace(response, content=read_json(text, schema)), ""
+        except UsageError:
+            raise
+        except ValueError as error:
+            wrong = redact(str(error))
+    return response, wrong
 
 
 def _refuse_hopeless(response: LLMResponse) -> None:

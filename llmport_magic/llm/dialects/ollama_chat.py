@@ -202,13 +202,15 @@ class Reader:
             function = mapping(mapping(call).get("function"))
             if not function:
                 continue
-            arguments = function.get("arguments")
+            arguments = function.get("arguments") or ""
+            if not isinstance(arguments, str):
+                arguments = json.dumps(arguments, ensure_ascii=False)
             deltas.append(
                 ToolCallDelta(
                     index=self._calls,
                     id=string(call.get("id")) or "",
                     name=string(function.get("name")) or "",
-                    arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+                    arguments=arguments,
                 )
             )
             self._calls += 1
