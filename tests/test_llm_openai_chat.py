@@ -68,7 +68,7 @@ def test_a_model_name_is_passed_to_the_letter() -> None:
         ("MAX_TOKENS", "length"),
         ("eos", "stop"),
         ("end_turn", "stop"),
-        ("repetition", "length"),
+        ("repetition", "error"),
         ("tool_use", "tool_calls"),
         ("SAFETY", "content_filter"),
         ("content_filter: PROHIBITED_CONTENT", "content_filter"),
@@ -183,10 +183,15 @@ def test_the_word_of_the_model_s_own_provider_is_kept() -> None:
 
 def test_only_the_first_of_several_answers_is_read() -> None:
     """Pieces of a second answer do not get into the first one."""
-    reader = openai_chat.stream_reader()
-    other = {"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": None}]}
+    first, other = (
+        {"choices": [{"index": index, "delta": {"content": "a"}, "finish_reason": None}]}
+        for index in (0, 1)
+    )
+    reader, numbered_from_one = openai_chat.stream_reader(), openai_chat.stream_reader()
 
+    assert reader.read(first, "") is not None
     assert reader.read(other, "") is None
+    assert numbered_from_one.read(other, "") is not None
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,26 @@ def test_pictures_stand_before_the_text() -> None:
     ]
 
 
+def test_pictures_of_a_result_follow_all_results() -> None:
+    """A tool's message takes texts only: its pictures are the user's, after the last result."""
+    calls = (ToolCall(name="a", id="1"), ToolCall(name="b", id="2"))
+    picture = Image(url="https://example.org/a.png")
+    shown = Message("tool", "see", images=(picture,), tool_call_id="1")
+    last = Message.tool_result(calls[1], "2")
+
+    middle = _body(Message("assistant", tool_calls=calls), shown, last, Message("user", "so?"))
+    end = _body(Message("assistant", tool_calls=calls), shown, last)
+
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    assert middle["messages"][1] == {"role": "tool", "tool_call_id": "1", "content": "see"}
+    assert middle["messages"][3] == {"role": "user", "content": [part]}
+    assert middle["messages"][4] == {"role": "user", "content": "so?"}
+    assert end["messages"][2:] == [
+        {"role": "tool", "tool_call_id": "2", "content": "2"},
+        {"role": "user", "content": [part]},
+    ]
+
+
 # JSON
 
 OPEN: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "integer"}}}

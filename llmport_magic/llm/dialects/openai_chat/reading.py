@@ -18,13 +18,14 @@ _FINISH = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
-    # https://openrouter.ai/docs/api/reference/overview
+    # https://openrouter.ai/docs/api/reference/streaming
     "error": "error",
     # https://api-docs.deepseek.com/api/create-chat-completion
     "insufficient_system_resource": "error",
-    # https://docs.vllm.ai: cut short from outside, failed, or stopped for saying the same again.
+    # `vllm/v1/engine/__init__.py` in https://github.com/vllm-project/vllm (read 2026-11-21): ended
+    # from outside, or for saying the same over and over.
     "abort": "error",
-    "repetition": "length",
+    "repetition": "error",
     # The words of Gemini, Claude and others that gateways pass through.
     "safety": "content_filter",
     "recitation": "content_filter",
@@ -72,9 +73,10 @@ def read_reply(data: Mapping[str, Any]) -> Chunk:
 
 
 class Reader:
-    """Reads the `chat.completion.chunk` events of one stream."""
+    """Reads the `chat.completion.chunk` events of one stream; of several answers the first."""
 
     def __init__(self) -> None:
+        self._index: Any = None
         self._finished = False
         self._refused = False
         self._calls = _Calls()
@@ -95,7 +97,9 @@ class Reader:
             failure = read_error(data)
             if failure is not None:
                 return failure
-        if choice is None:
+        if choice is not None and self._index is None:
+            self._index = choice.get("index")
+        if choice is None or choice.get("index") != self._index:
             return Chunk(usage=usage, cost=cost) if usage else None
         delta = _message(choice)
         content = delta.get("content")
@@ -250,7 +254,7 @@ def finish_reason(raw: Any) -> str | None:
 
 
 def _raw_finish_reason(choice: Mapping[str, Any]) -> str | None:
-    # https://openrouter.ai/docs/api/reference/overview: the word of the model's own provider.
+    # https://openrouter.ai/announcements/standardized-finish-reasons: the model's own provider's.
     return string(choice.get("native_finish_reason")) or string(choice.get("finish_reason"))
 
 
@@ -267,7 +271,7 @@ def read_usage(data: Mapping[str, Any]) -> dict[str, int] | None:
             "total_tokens": usage.get("total_tokens"),
             # https://api-docs.deepseek.com/guides/kv_cache
             "cached_tokens": prompt.get("cached_tokens", usage.get("prompt_cache_hit_tokens")),
-            # https://openrouter.ai/docs/guides/administration/usage-accounting
+            # https://openrouter.ai/docs/use-cases/usage-accounting
             "cache_write_tokens": prompt.get("cache_write_tokens"),
             "prompt_audio_tokens": prompt.get("audio_tokens"),
             "reasoning_tokens": answer.get("reasoning_tokens"),
@@ -278,13 +282,14 @@ def read_usage(data: Mapping[str, Any]) -> dict[str, int] | None:
         return None
     said, thought = found.get("completion_tokens", 0), found.get("reasoning_tokens", 0)
     if thought and found.get("total_tokens") == found.get("prompt_tokens", 0) + said + thought:
-        # https://docs.x.ai/docs/guides/reasoning: some count the reasoning beside the answer.
+        # Some count the reasoning beside the answer, as Grok does: https://docs.cloud.google.com/
+        # vertex-ai/generative-ai/docs/partner-models/grok/capabilities/reasoning
         found["completion_tokens"] = said + thought
     return found
 
 
 def _cost(data: Mapping[str, Any]) -> float | None:
-    # https://openrouter.ai/docs/guides/administration/usage-accounting: in credits, of one dollar.
+    # https://openrouter.ai/docs/use-cases/usage-accounting: in credits, of one dollar.
     cost = mapping(data.get("usage")).get("cost")
     if isinstance(cost, bool) or not isinstance(cost, (int, float)) or cost < 0:
         return None
@@ -292,11 +297,9 @@ def _cost(data: Mapping[str, Any]) -> float | None:
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Give the first answer; another one of several is not read."""
     choices = data.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        choice = choices[0]
-        return None if choice.get("index") else choice
+        return choices[0]
     return None
 
 

@@ -48,7 +48,17 @@ def _messages(call: Call, shape: Mapping[str, Any] | None) -> list[dict[str, Any
     # https://api-docs.deepseek.com/guides/thinking_mode (read 2026-11-21): where there are tools,
     # what the model thought must be sent back; otherwise it is not looked at.
     looped = bool(call.tools) or any(message.tool_calls for message in call.messages)
-    messages = [_message(message, call, looped=looped) for message in call.messages]
+    messages: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    for message in call.messages:
+        if message.role != "tool" and shown:
+            messages.append({"role": "user", "content": shown})
+            shown = []
+        messages.append(_message(message, call, looped=looped))
+        if message.role == "tool":
+            shown += _pictures(message)
+    if shown:
+        messages.append({"role": "user", "content": shown})
     wish = _json_wish(call, shape)
     if wish and messages and messages[0]["role"] == "system" and not call.messages[0].images:
         messages[0]["content"] = f"{messages[0]['content']}\n\n{wish}".lstrip()
@@ -61,9 +71,11 @@ def _messages(call: Call, shape: Mapping[str, Any] | None) -> list[dict[str, Any
 
 
 def _message(message: Message, call: Call, *, looped: bool) -> dict[str, Any]:
-    content = _content(message)
     if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.tool_call_id or "", "content": content}
+        # A tool's message takes texts only: its pictures follow as the user's.
+        number = message.tool_call_id or ""
+        return {"role": "tool", "tool_call_id": number, "content": message.content}
+    content = _content(message)
     written: dict[str, Any] = {"role": str(message.role), "content": content}
     if message.name is not None:
         written["name"] = message.name
@@ -77,17 +89,17 @@ def _message(message: Message, call: Call, *, looped: bool) -> dict[str, Any]:
 def _content(message: Message) -> str | list[dict[str, Any]]:
     if not message.images:
         return message.content
-    parts: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": image.address}} for image in message.images
-    ]
-    if message.content:
-        parts.append({"type": "text", "text": message.content})
-    return parts
+    text = [{"type": "text", "text": message.content}] if message.content else []
+    return _pictures(message) + text
+
+
+def _pictures(message: Message) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": image.address}} for image in message.images]
 
 
 def _tool_call(asked: ToolCall) -> dict[str, Any]:
-    # Some servers answer 400 to arguments that are no JSON: https://github.com/vllm-project/vllm.
-    # The tool's result says what was wrong with them.
+    # vLLM fails on arguments that are no JSON (`_postprocess_messages` in
+    # https://github.com/vllm-project/vllm); the tool's result says what was wrong with them.
     usable = asked.text.strip() and asked.error is None
     arguments = asked.text if usable else json.dumps(dict(asked.arguments))
     return {
