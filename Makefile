@@ -12,7 +12,8 @@ PROJECT := pyproject.toml install.json node_modules/.package-lock.json
 # `make test SKIP="browser embedded"` leaves these tests out, and what only they need.
 SKIP ?=
 MARKS := not integration$(foreach mark,$(SKIP), and not $(mark))
-NOTEBOOKS := $(if $(filter embedded,$(SKIP)),,$(wildcard notebooks/*.ipynb))
+# The quickstart asks the embedded model; the others ask nobody.
+NOTEBOOKS := $(filter-out $(if $(filter embedded,$(SKIP)),notebooks/quickstart.ipynb),$(wildcard notebooks/*.ipynb))
 COPIES := test-results/notebooks
 
 # Tests of the byte code cache need one.
