@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import datetime as dt
 import enum
 import functools
@@ -292,6 +293,18 @@ def test_a_box_holds_functions_only() -> None:
         ToolBox([Tool(name="a")])
     with pytest.raises(UsageError, match="two tools are called `weather`"):
         ToolBox([weather]).add(weather)
+
+
+async def test_a_function_sees_the_context_of_its_caller() -> None:
+    """Context variables reach a synchronous function in its thread, as traces need it."""
+    where = contextvars.ContextVar("where", default="nowhere")
+
+    def look() -> str:
+        return where.get()
+
+    where.set("here")
+
+    assert await ToolBox([look]).tool("look") == "here"
 
 
 async def test_a_cancelled_call_does_not_wait_for_its_thread() -> None:

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from llmport_magic import bridge
 from llmport_magic.errors import UsageError
@@ -33,6 +33,7 @@ __all__ = [
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]+")
 _LONGEST_NAME = 64
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _no_parameters() -> Mapping[str, Any]:
@@ -155,11 +156,11 @@ class ToolBox:
 
     def add(
         self,
-        function: Callable[..., Any],
+        function: Function,
         *,
         name: str | None = None,
         description: str | None = None,
-    ) -> Callable[..., Any]:
+    ) -> Function:
         """Add a function and give it back, so that `@box.add` can stand above one.
 
         Raises:
