@@ -73,6 +73,23 @@ async def test_approved_calls_act_and_their_results_go_back(acts: Acts) -> None:
     assert result.messages == (*messages, Message("assistant", "8 and 1"))
 
 
+async def test_a_conversation_goes_on() -> None:
+    """The messages of a run and one more are a goal; the system prompt stands there once."""
+    llm = Scripted(says("21"), says("23"))
+    agent = CognitiveAgent(llm=llm, config=CognitiveConfig(system_prompt="Be brief."))
+
+    first = await agent.run("How warm is it in Ulm?")
+    second = await agent.run([*first.messages, "And in Paris?"])
+
+    assert second.answer == "23"
+    assert [(m.role, m.content) for m in llm.asked[1][0]] == [
+        ("system", "Be brief."),
+        ("user", "How warm is it in Ulm?"),
+        ("assistant", "21"),
+        ("user", "And in Paris?"),
+    ]
+
+
 async def test_without_a_word_nothing_acts(acts: Acts) -> None:
     """Where nobody can be asked the run ends at the first call and says how to go on (S4-15)."""
     llm = Scripted(asks(call(x=1), call("web:note", id="c2", words=[]), text="I need tools."))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import datetime as dt
 import enum
 import functools
+import pickle
 import subprocess
 import sys
 import threading
@@ -285,6 +287,45 @@ async def test_what_fails_is_told_to_the_model(
     assert KEY not in result
     call = ToolCall(name=name, id="c1")
     assert Message.tool_result(call, result).content == result
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ("as it is", "as it is"),
+        (None, "null"),
+        ([1, 2.5, True], "[1, 2.5, true]"),
+        (
+            {"place": Place("Ulm"), "unit": Unit.KELVIN},
+            '{"place": {"city": "Ulm", "country": "DE"}',
+        ),
+        ({"day": dt.date(2026, 1, 2)}, '{"day": "2026-01-02"}'),
+        (3 + 4j, '"(3+4j)"'),
+        ({(1, 2): "a key that JSON has not"}, "{(1, 2): 'a key that JSON has not'}"),
+        (CIRCLE, "[[...]]"),
+        ("half \udcff of a name", "half ? of a name"),
+    ],
+)
+def test_any_result_can_be_told(result: Any, text: str) -> None:
+    """Whatever a tool returns becomes a text that can be sent (S4-14)."""
+    told = Message.tool_result(ToolCall(name="t", id="c1"), result)
+
+    assert told.content.startswith(text)
+    assert (told.role, told.name, told.tool_call_id) == ("tool", "t", "c1")
+    told.content.encode()
+
+
+def test_a_failure_stays_what_it_is() -> None:
+    """A copy of a failure is the same failure, as a result that is stored needs it."""
+    failure = ToolFailure.because("no such file")
+
+    for same in (copy.deepcopy(failure), pickle.loads(pickle.dumps(failure))):
+        assert same == "error: no such file"
+        assert type(same) is ToolFailure
 
 
 def test_a_box_holds_functions_only() -> None:

@@ -11,7 +11,7 @@ import pytest
 from asking import KEY
 from loopback import Loopback, reply
 
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm import LLMProvider, MockConnector, load_project_config
 from llmport_magic.secrets import Secret
 
@@ -258,5 +258,7 @@ def test_neither_section_nor_provider_is_an_error(tmp_path: Path) -> None:
     """A name that nobody knows is refused with the nearest one and all (S4-17)."""
     config = load_project_config(written(tmp_path, '[llm.mistral]\nbase_url = "https://h.example"'))
 
+    with pytest.raises(UsageError, match="load_project_config"):
+        LLMProvider.from_config(None, "mistral")
     with pytest.raises(ConfigError, match=r"no `\[llm.mistrl\]` .*did you mean `mistral`.*openai"):
         LLMProvider.from_config(None, "mistrl", config)

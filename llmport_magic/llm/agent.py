@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 from llmport_magic import bridge
 from llmport_magic.errors import UsageError
-from llmport_magic.llm.messages import LLMRole, Message, ToolCall
+from llmport_magic.llm.connector import Messages
+from llmport_magic.llm.messages import LLMRole, Message, ToolCall, as_messages
 from llmport_magic.llm.reply import LLMResponse
 from llmport_magic.llm.tool_schema import problem
 from llmport_magic.llm.tools import Tool, ToolBox, ToolFailure, ToolLike, as_tools, unknown_tool
@@ -140,10 +141,14 @@ class CognitiveAgent:
         self.config = config or CognitiveConfig()
         self._tools = {tool.name: tool for tool in known}
 
-    async def run(self, goal: str) -> CognitiveResult:
+    async def run(self, goal: Messages) -> CognitiveResult:
         """Work on a goal until the model answers in words; cancelling cancels the tools, too.
 
         In synchronous code: `llmport_magic.run(agent.run("..."))`.
+
+        Args:
+            goal: a text, or a conversation, to go on from an answer:
+                `[*result.messages, "And in Paris?"]`.
 
         Raises:
             LLMError: the model did not deliver.
@@ -165,10 +170,11 @@ class _Run:
         self._steps: list[CognitiveStep] = []
         self._usage: dict[str, int] = {}
 
-    async def go(self, goal: str) -> CognitiveResult:
-        if self._config.system_prompt:
-            self._messages.append(Message(LLMRole.SYSTEM, self._config.system_prompt))
-        self._messages.append(Message(LLMRole.USER, goal))
+    async def go(self, goal: Messages) -> CognitiveResult:
+        self._messages.extend(as_messages(goal))
+        begun = any(message.role == LLMRole.SYSTEM for message in self._messages)
+        if self._config.system_prompt and not begun:
+            self._messages.insert(0, Message(LLMRole.SYSTEM, self._config.system_prompt))
         turn = 0
         while True:
             turn += 1
@@ -219,7 +225,7 @@ class _Run:
         call = step.call
         wrong = self._wrong(call)
         if wrong is not None:
-            return replace(step, error=ToolFailure(wrong))
+            return replace(step, error=ToolFailure.because(wrong))
         if call.name in self._config.approved:
             return replace(step, approved=True)
         if self._config.approve is None:
@@ -228,7 +234,7 @@ class _Run:
         shown = replace(call, arguments=deepcopy(dict(call.arguments)))
         verdict = await _verdict(self._config.approve, shown)
         if verdict is False:
-            return replace(step, error=ToolFailure("the user did not allow this call"))
+            return replace(step, error=ToolFailure.because("the user did not allow this call"))
         allowed = shown if verdict is True else verdict
         if not isinstance(allowed, ToolCall) or allowed.name != call.name:
             raise UsageError(
@@ -255,7 +261,7 @@ class _Run:
         try:
             result = await self._agent.ctx.tool(call.name, payload=deepcopy(dict(call.arguments)))
         except Exception as error:  # noqa: BLE001 - the model is told, whatever it is
-            result = ToolFailure(f"`{call.name}` raised {type(error).__name__}: {error}")
+            result = ToolFailure.because(f"`{call.name}` raised {type(error).__name__}: {error}")
         if isinstance(result, ToolFailure):
             return replace(step, error=result)
         return replace(step, result=result)

@@ -141,14 +141,31 @@ class Message:
 
     @classmethod
     def tool_result(cls, call: ToolCall, content: Any) -> Self:
-        """Answer a call; what is no text is written as JSON."""
-        text = content if isinstance(content, str) else json.dumps(content, default=str)
+        """Answer a call; what is no text is written as JSON, or as Python where JSON cannot."""
+        text = content if isinstance(content, str) else _written(content)
+        # The name of a file may hold half characters, which no request can.
+        text = text.encode("utf-8", "replace").decode()
         return cls(LLMRole.TOOL, text, name=call.name, tool_call_id=call.id)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the message as a mapping, without the fields that are not set."""
         fields = {"role": str(self.role), "content": self.content, "name": self.name}
         return {key: value for key, value in fields.items() if value is not None}
+
+
+def _written(value: Any) -> str:
+    import msgspec
+
+    def plain(part: Any) -> Any:
+        try:
+            return msgspec.to_builtins(part)
+        except TypeError:
+            return str(part)
+
+    try:
+        return json.dumps(value, default=plain)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
 
 
 LLMMessage = Message

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.secrets import Secret, find_key, variable
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def connector_from(
 
     if isinstance(config, ProjectConfig):
         source, sections = f"`{config.path}`", config.llm
+    elif not isinstance(config, Mapping):
+        raise UsageError("give what `load_project_config(path)` gives, or {'llm': {name: fields}}")
     else:
         source, sections = "the configuration", config.get("llm", {})
     if name not in sections:

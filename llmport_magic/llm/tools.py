@@ -41,13 +41,17 @@ def _no_parameters() -> Mapping[str, Any]:
 
 
 class ToolFailure(str):
-    """What went wrong in a tool, in the words that the model is told."""
+    """What went wrong in a tool, in the words that the model is told.
+
+    A `ctx` of one's own may return one, as `ToolFailure("error: no such file")`.
+    """
 
     __slots__ = ()
 
-    def __new__(cls, what: object) -> Self:
+    @classmethod
+    def because(cls, what: str) -> Self:
         """Make one; a secret that the words hold is taken out of them."""
-        return super().__new__(cls, f"error: {redact(str(what))}")
+        return cls(f"error: {redact(what)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,19 +188,19 @@ class ToolBox:
 
         tool = self._tools.get(name)
         if tool is None or tool.function is None:
-            return ToolFailure(unknown_tool(name, self._tools))
+            return ToolFailure.because(unknown_tool(name, self._tools))
         arguments = dict(payload or {})
         wrong = problem(arguments, tool.parameters)
         if wrong is not None:
-            return ToolFailure(f"the arguments of `{name}` do not fit: {wrong}")
+            return ToolFailure.because(f"the arguments of `{name}` do not fit: {wrong}")
         try:
             values = converted(tool.function, arguments)
         except ValueError as error:
-            return ToolFailure(f"the arguments of `{name}` do not fit: {error}")
+            return ToolFailure.because(f"the arguments of `{name}` do not fit: {error}")
         try:
             return await _outcome(tool.function, values)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the model is told
-            return ToolFailure(f"`{name}` raised {type(error).__name__}: {error}")
+            return ToolFailure.because(f"`{name}` raised {type(error).__name__}: {error}")
 
     def _put(self, tool: Tool) -> None:
         if tool.function is None:
