@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loopback import DONE, Loopback, data, events, failure, reply
 
 from llmport_magic.errors import LLMStreamError
+from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.dialects import openai_chat, openai_completions
 from llmport_magic.llm.messages import Image, Message, ToolCall
 from llmport_magic.llm.reply import Chunk
@@ -238,10 +239,23 @@ def test_reasoning_goes_back_once_tools_were_called(name: str) -> None:
     assert name not in _body(Message("assistant", "a", thinking=chunk.thinking))["messages"][0]
 
 
-async def test_reasoning_that_is_refused_is_left_out(server: Loopback) -> None:
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        ("Unrecognized request argument supplied", "messages[0].reasoning_content"),
+        (
+            "'messages.0' : for 'role:assistant' the following must be satisfied"
+            "[('messages.0' : property 'reasoning_content' is unsupported)]",
+            None,
+        ),
+    ],
+)
+async def test_reasoning_that_is_refused_is_left_out(
+    server: Loopback, said: str, param: str | None
+) -> None:
     """A server that does not know the field gets the conversation without it (S4-07)."""
-    said = "Unrecognized request argument supplied: messages[0].reasoning_content"
-    server.script(failure(400, said, param="messages[0].reasoning_content"), reply())
+    provider_module._REFUSED.clear()
+    server.script(failure(400, said, param=param), reply())
     asked = ToolCall(name="t", id="c")
     given = Message("assistant", tool_calls=(asked,), thinking=({"reasoning_content": "hm"},))
 
