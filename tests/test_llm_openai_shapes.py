@@ -244,8 +244,10 @@ def test_reasoning_goes_back_once_tools_were_called(name: str) -> None:
     [
         ("Unrecognized request argument supplied", "messages[0].reasoning_content"),
         (
-            "'messages.0' : for 'role:assistant' the following must be satisfied"
-            "[('messages.0' : property 'reasoning_content' is unsupported)]",
+            (
+                "'messages.0' : for 'role:assistant' the following must be satisfied"
+                "[('messages.0' : property 'reasoning_content' is unsupported)]"
+            ),
             None,
         ),
     ],
