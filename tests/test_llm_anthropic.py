@@ -118,7 +118,7 @@ def test_a_conversation_without_a_word_still_has_a_turn(messages: tuple[Message,
     turns = anthropic_messages.build_request(call).body["messages"]
 
     assert [turn["role"] for turn in turns] == ["user"]
-    assert turns[0]["content"][0]["text"]
+    assert turns[0]["content"][0]["text"].strip()
 
 
 def test_a_conversation_that_the_assistant_begins_gets_a_user_first() -> None:
@@ -240,6 +240,16 @@ def test_calls_and_results_go_back_in_their_blocks() -> None:
     ]
 
 
+def test_results_stand_before_what_was_said_in_between() -> None:
+    """The format wants the results of a call first in the turn that follows it (S4-14)."""
+    call = ToolCall(name="weather", id="toolu_1")
+    asked, said = Message("assistant", tool_calls=[call]), Message("user", "Hurry.")
+
+    turns = body_of(Message("user", "q"), asked, said, Message.tool_result(call, "wet"))["messages"]
+
+    assert [block["type"] for block in turns[-1]["content"]] == ["tool_result", "text"]
+
+
 def test_a_result_may_hold_a_picture_and_an_id_of_another_provider() -> None:
     """Pictures go into the result, and ids get the characters that the format takes."""
     image = Image(url="https://x.test/map.png")
@@ -253,6 +263,18 @@ def test_a_result_may_hold_a_picture_and_an_id_of_another_provider() -> None:
     (block,) = turns[-1]["content"]
     assert block["tool_use_id"] == turns[1]["content"][0]["id"] == "functions_weather_0"
     assert [part["type"] for part in block["content"]] == ["image", "text"]
+
+
+def test_calls_that_are_counted_anew_get_ids_of_their_own() -> None:
+    """Ids that another provider used twice are told apart, and results stay with their call."""
+    call = ToolCall(name="weather", id="call_0")
+    loop = (Message("assistant", tool_calls=[call]), Message.tool_result(call, "wet"))
+
+    turns = body_of(Message("user", "q"), *loop, *loop)["messages"]
+
+    asked = [turn["content"][0]["id"] for turn in turns if turn["role"] == "assistant"]
+    results = [turn["content"][0]["tool_use_id"] for turn in turns[2::2]]
+    assert asked == results == ["call_0", "call_0_2"]
 
 
 # JSON

@@ -254,10 +254,13 @@ def test_fragments_find_their_call_by_the_number_of_the_block() -> None:
 
 
 def test_arguments_that_come_at_once_are_kept() -> None:
-    """A server that puts the arguments into the block's beginning loses none (S4-14)."""
-    _, chunks = read(start(0, type="tool_use", id="t", name="a", input={"x": "ü"}), stop(0))
+    """Arguments in the block's beginning are not lost, and not said twice (S4-14)."""
+    opening = start(0, type="tool_use", id="t", name="a", input={"x": "ü"})
+    pieces = delta(0, type="input_json_delta", partial_json='{"x": "ü"}')
 
-    assert "".join(c.arguments for chunk in chunks for c in chunk.tool_calls) == '{"x": "ü"}'
+    for events in ((opening, stop(0)), (opening, pieces, stop(0))):
+        _, chunks = read(*events)
+        assert "".join(c.arguments for chunk in chunks for c in chunk.tool_calls) == '{"x": "ü"}'
 
 
 def test_thoughts_are_whole_at_the_end_of_their_block() -> None:

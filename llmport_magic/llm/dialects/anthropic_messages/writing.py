@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -98,7 +100,7 @@ def _system(call: Call) -> str:
 
 def _turns(call: Call) -> list[dict[str, Any]]:
     """Write the conversation in turns that alternate, as the format wants them."""
-    messages = list(call.messages)
+    messages = _with_own_ids(call.messages)
     if call.prefill:
         messages.append(Message(LLMRole.ASSISTANT, call.prefill))
     turns: list[dict[str, Any]] = []
@@ -123,6 +125,28 @@ def _turns(call: Call) -> list[dict[str, Any]]:
     return turns
 
 
+def _with_own_ids(messages: Iterable[Message]) -> list[Message]:
+    """Give each call of a conversation an id that is legal and its own.
+
+    A conversation may have begun with another provider, whose ids have other characters, or whose
+    calls are counted anew in each answer; the format refuses both.
+    """
+    times: Counter[str] = Counter()
+    latest: dict[str, str] = {}
+    given = []
+    for message in messages:
+        calls = []
+        for call in message.tool_calls:
+            legal = _ILLEGAL_ID.sub("_", call.id) or "call"
+            times[legal] += 1
+            latest[call.id] = legal if times[legal] == 1 else f"{legal}_{times[legal]}"
+            calls.append(replace(call, id=latest[call.id]))
+        answers = message.tool_call_id or ""
+        answers = latest.get(answers, answers)
+        given.append(replace(message, tool_calls=tuple(calls), tool_call_id=answers))
+    return given
+
+
 def _user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 
@@ -134,12 +158,12 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.content.strip():
         blocks.append({"type": "text", "text": message.content})
     if message.role == LLMRole.TOOL:
-        result = {"type": "tool_result", "tool_use_id": _legal_id(message.tool_call_id or "")}
+        result = {"type": "tool_result", "tool_use_id": message.tool_call_id or ""}
         return [{**result, "content": blocks} if blocks else result]
     return blocks + [
         {
             "type": "tool_use",
-            "id": _legal_id(call.id),
+            "id": call.id,
             "name": call.name,
             "input": dict(call.arguments),
         }
@@ -150,11 +174,6 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
 def is_thought(block: Mapping[str, Any]) -> bool:
     """Tell the blocks of this format from what other providers want back."""
     return THOUGHTS.get(str(block.get("type")), "?") in block
-
-
-def _legal_id(text: str) -> str:
-    # A conversation may have begun with another provider, whose ids have other characters.
-    return _ILLEGAL_ID.sub("_", text)
 
 
 def _image(image: Image) -> dict[str, Any]:
