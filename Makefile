@@ -16,6 +16,10 @@ MARKS := not integration$(foreach mark,$(SKIP), and not $(mark))
 NOTEBOOKS := $(filter-out $(if $(filter embedded,$(SKIP)),notebooks/quickstart.ipynb),$(wildcard notebooks/*.ipynb))
 COPIES := test-results/notebooks
 
+# The tests that talk HTTP run on the other HTTP library, too.
+OF_THE_WIRE := $(wildcard tests/test_network_*.py) $(patsubst %,tests/test_llm_%.py,cancelling \
+	contract contract_failures failures hostile provider safety streaming whole)
+
 # Tests of the byte code cache need one.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -30,6 +34,7 @@ test: lint typecheck $(filter-out $(SKIP:%=need-%),need-browser need-embedded)
 		$(BIN)/python -m pytest --quiet --nbval-lax --nbval-current-env --timeout 900 $(COPIES))
 	$(if $(filter browser,$(SKIP)),,$(BIN)/python -m pytest --durations=5 -m browser)
 	$(BIN)/python -m pytest --durations=10 -m "$(MARKS) and not browser"
+	TEST_TRANSPORT=httpx2 $(BIN)/python -m pytest --quiet $(OF_THE_WIRE)
 
 install: $(VENV)/test.stamp
 

@@ -221,9 +221,7 @@ class Loopback:
         finally:
             watch.cancel()
 
-    async def _answer2(
-        self, headers: dict[str, str], body: bytes, number: int
-    ) -> http2.Answer:
+    async def _answer2(self, headers: dict[str, str], body: bytes, number: int) -> http2.Answer:
         method, path = headers[":method"], headers[":path"]
         self.requests.append(Request(method, path, headers, body, number, "HTTP/2"))
         script = self._next(self.requests[-1])
