@@ -28,7 +28,7 @@ from llmport_magic.progress import (
     Started,
     Text,
 )
-from llmport_magic.secrets import redact
+from llmport_magic.secrets import redact, scrub
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings
 
@@ -309,6 +309,8 @@ class Attempt:
             if rest:
                 yield rest
         except BaseException as error:
+            if isinstance(error, Exception):
+                scrub(error)
             await stream.aclose()
             await self._broke_off(error, "".join(parts), stream.arrived)
             raise
@@ -327,13 +329,11 @@ class Attempt:
             request_id=self.response.metadata.get("request_id"),
         )
 
-    async def _broke_off(
-        self, error: BaseException, partial: str, arrived: LLMResponse | None
-    ) -> None:
+    async def _broke_off(self, error: BaseException, partial: str, got: LLMResponse | None) -> None:
         cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt))
         truncated = isinstance(error, LLMStreamError)
         status = "cancelled" if cancelled else "truncated" if truncated else "failed"
-        spent = took(arrived) if arrived is not None else {}
+        spent = took(got) if got is not None else {}
         await self._log(Kind.RESPONSE, partial, status=status, error=str(error), **spent)
 
     async def check(self) -> tuple[Verdict, str]:

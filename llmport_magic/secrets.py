@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from traceback import format_exception, walk_tb
+from types import FrameType
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 MASK = "********"
 # Shorter values would redact ordinary words out of every text.
@@ -28,9 +31,14 @@ _KEY_PATTERN = re.compile(
 _PATTERN_HEADS = ("sk-", "gsk_", "AIza", "xai-", "hf_", "ghp_", "gho_", "AKIA")
 _OPEN_WORD = re.compile(r"[A-Za-z0-9_\-]{1,200}$")
 
+# Characters that JSON may write in another way, and a backslash that stands for itself.
+_ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/|.)", re.DOTALL)
+_HEADERS_OF_KEYS = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+
 _known: set[str] = set()
 # Longest first, so that no spelling is cut out of a longer one.
 _exact: tuple[str, ...] = ()
+_exact_bytes: tuple[bytes, ...] = ()
 _echoes: dict[str, re.Pattern[str]] = {}
 
 
@@ -136,6 +144,124 @@ def redact(text: str) -> str:
     return _KEY_PATTERN.sub(MASK, text)
 
 
+def masked(data: bytes) -> bytes:
+    """Take every known secret out of bytes that came from outside, and nothing else.
+
+    What is left is as good JSON as it was. Escapes of characters that need none are undone first,
+    so that they hide nothing.
+    """
+    if _exact_bytes and (b"\\u00" in data or b"\\/" in data):
+        data = _ESCAPED.sub(_unescaped, data)
+    for value in _exact_bytes:
+        if value in data:
+            data = data.replace(value, MASK.encode())
+    return data
+
+
+def masked_text(text: str) -> str:
+    """Take every known secret out of a text, and nothing that only looks like one."""
+    for value in _exact:
+        if value in text:
+            text = text.replace(value, MASK)
+    return text
+
+
+def hidden(headers: Mapping[str, str | Secret]) -> dict[str, str | Secret]:
+    """Give headers with the values of those that hold keys, by their names, as secrets."""
+    return {
+        name: Secret(value) if value and _HEADERS_OF_KEYS.search(name) else value
+        for name, value in headers.items()
+    }
+
+
+def scrub(error: BaseException) -> None:
+    """Take secrets out of an error that somebody else's code raised, and out of its causes.
+
+    Where a frame shows one in its locals, a traceback with locals would print it: then the frames
+    are let go, and a note has their text.
+    """
+    chain = _chain(error)
+    if any(_shows_secret(frame) for one in chain for frame, _ in walk_tb(one.__traceback__)):
+        error.add_note(redact("".join(format_exception(error))))
+        for one in chain:
+            one.__traceback__ = None
+    for one in chain:
+        one.args = _scrubbed(one.args)
+        for name, value in vars(one).items():
+            one.__dict__[name] = _scrubbed(value)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Give an error with everything that led to it."""
+    found: list[BaseException] = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        one = todo.pop()
+        if one is not None and one not in found:
+            found.append(one)
+            todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+    return found
+
+
+def _shows_secret(frame: FrameType) -> bool:
+    for value in frame.f_locals.values():
+        try:
+            shown = repr(value)
+        except Exception:  # noqa: BLE001, S112 - it is anybody's object
+            continue
+        if masked_text(shown) != shown:
+            return True
+    return False
+
+
+def _scrubbed(value: Any) -> Any:
+    """Give a value without secrets, as far as it is made of plain ones."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, bytes):
+        return masked(value)
+    if type(value) in (tuple, list):
+        return type(value)(_scrubbed(part) for part in value)
+    if type(value) is dict:
+        return {_scrubbed(name): _scrubbed(part) for name, part in value.items()}
+    return value
+
+
+def guard_logs(names: Iterable[str], silent: Iterable[str] = ()) -> None:
+    """Redact what other packages log.
+
+    Args:
+        names: of the loggers that may log a header or an error.
+        silent: of loggers whose details are keys in a form that no text search finds.
+    """
+    for name in silent:
+        logging.getLogger(name).addFilter(_no_details)
+    for name in (*names, *silent):
+        logging.getLogger(name).addFilter(_redacted_record)
+
+
+def _redacted_record(record: logging.LogRecord) -> bool:
+    try:
+        record.msg, record.args = redact(record.getMessage()), ()
+    except (TypeError, ValueError):
+        record.msg, record.args = redact(f"{record.msg} {record.args}"), ()
+    if record.exc_info:
+        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        record.exc_info = None
+    return True
+
+
+def _no_details(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    if found[0] == b"\\/":
+        return b"/"
+    character = bytes.fromhex(found[1].decode()) if found[1] else b""
+    return found[0] if character in (b"", b'"', b"\\", b"\x7f") else character
+
+
 class StreamRedactor:
     """Redacts a text that arrives in pieces, also where a secret is split between two of them.
 
@@ -174,11 +300,12 @@ def _open_tail(text: str) -> int:
 
 
 def _remember(value: str) -> None:
-    global _exact  # noqa: PLW0603 - one choke point for the whole process
+    global _exact, _exact_bytes  # noqa: PLW0603 - one choke point for the whole process
     if len(value) < _SHORTEST or value in _known:
         return
     _known.update(_spellings(value))
     _exact = tuple(sorted(_known, key=len, reverse=True))
+    _exact_bytes = tuple(value.encode("utf-8", "surrogatepass") for value in _exact)
     if len(value) >= 2 * _ECHO + 4:
         head, tail = value[:_ECHO], value[-_ECHO:]
         _echoes[head] = re.compile(re.escape(head) + r"[\w\-*.…]*")
@@ -187,11 +314,21 @@ def _remember(value: str) -> None:
 
 
 def _spellings(value: str) -> set[str]:
-    encoded = value.encode()
+    encoded = value.encode("utf-8", "surrogatepass")
+    in_url = quote(encoded, safe="")
+    in_json = json.dumps(value)[1:-1]
+    in_php = in_json.replace("/", "\\/")
     return {
         value,
-        quote(value, safe=""),
-        json.dumps(value)[1:-1],
+        in_url,
+        re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), in_url),
+        quote(encoded),
+        quote_plus(encoded),
+        in_json,
+        in_php,
+        # Gateways quote the JSON of others in their own.
+        json.dumps(in_json)[1:-1],
+        json.dumps(in_php)[1:-1],
         base64.b64encode(encoded).decode(),
         base64.urlsafe_b64encode(encoded).decode(),
         base64.b64encode(encoded).decode().rstrip("="),

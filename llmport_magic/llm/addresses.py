@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from llmport_magic.errors import ConfigError
 
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - never bound, only read
+# A URL stands in logs, and what is in its query with it.
+_CREDENTIAL = re.compile(r"key|token|secret|auth|signature", re.IGNORECASE)
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 
 
@@ -94,7 +97,8 @@ def check_address(base_url: str, plain_http_hosts: Collection[str] = ()) -> Spli
             f"`base_url` must begin with https:// (or http:// for this machine), not "
             f"`{parts.scheme or base_url[:20]}`"
         )
-    if parts.username is not None or parts.password is not None:
+    in_query = any(_CREDENTIAL.search(name) for name, _ in parse_qsl(parts.query))
+    if parts.username is not None or parts.password is not None or in_query:
         raise ConfigError(
             f"`base_url` for `{host}` holds credentials: take them out and set `api_key`"
         )

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from llmport_magic.secrets import Secret
 
 _PRICES = (
     "input_cost_per_1k_tokens",
@@ -176,7 +179,7 @@ class Provider:
         host_env_var: environment variable that says where the server is: a host, one with a port,
             or a URL.
         models: the models known, by name.
-        headers: sent with every request, never a key.
+        headers: sent with every request; what holds a key by its name becomes a secret.
         connector: a connector class, or an import path `module:Class`, instead of a dialect.
         hint: one line: what to do to use this provider.
         probe: whether `auto` may ask the base URL if somebody answers there.
@@ -195,7 +198,7 @@ class Provider:
     model_env_var: str | None = None
     host_env_var: str | None = None
     models: Mapping[str, LLMProfile] = field(default_factory=lambda: MappingProxyType({}))
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    headers: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
     connector: Any = None
     hint: str = ""
     probe: bool = False

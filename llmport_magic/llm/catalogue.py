@@ -12,6 +12,7 @@ from typing import Any
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMCapabilities, LLMProfile, ModelFamily, Provider
+from llmport_magic.secrets import hidden
 
 # Other spellings of the same fields.
 _ALIASES = {"api_base": "base_url", "requires_key": "key_required"}
@@ -76,7 +77,7 @@ def provider_from(content: Any, *, name: str | None = None, source: str = "provi
     variables = given.get("api_key_vars") or ()
     given["api_key_vars"] = (variables,) if isinstance(variables, str) else tuple(variables)
     given.setdefault("key_required", bool(given["api_key_vars"]))
-    given["headers"] = MappingProxyType(dict(given.get("headers") or {}))
+    given["headers"] = MappingProxyType(hidden(given.get("headers") or {}))
     given["models"] = MappingProxyType(
         {
             model: _profile(model, fields_, given["name"], f"{source}: models.{model}")

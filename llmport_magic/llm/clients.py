@@ -14,12 +14,22 @@ from urllib.parse import urlsplit
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.addresses import is_loopback
+from llmport_magic.secrets import guard_logs
 from llmport_magic.settings import names_proxy, network_environment
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from llmport_magic.llm.wire import Limits, Network
+
+_CORE = ("connection", "http11", "http2", "proxy", "socks")
+_LOGGERS = (
+    "asyncio",
+    *(f"httpx{version}" for version in ("", "2")),
+    *(f"httpcore{version}.{part}" for version in ("", "2") for part in _CORE),
+)
+# HTTP/2 packs the headers: the details are keys that no search finds.
+_SILENT_LOGGERS = ("hpack.hpack", "hpack.table")
 
 
 class Route(NamedTuple):
@@ -80,6 +90,7 @@ def make_client(http: ModuleType, route: Route, handler: Any = None) -> Any:
     Raises:
         ConfigError: the environment names authorities or a proxy that cannot be used.
     """
+    guard_logs(_LOGGERS, silent=_SILENT_LOGGERS)
     try:
         verify = no_authorities() if route.plain else _authorities(http, route.environment)
     except OSError as error:

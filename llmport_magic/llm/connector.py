@@ -16,6 +16,7 @@ from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import LLMRole, Message, MessageLike, as_messages
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.streams import ResponseStream
+from llmport_magic.secrets import scrub
 
 Messages: TypeAlias = "MessageLike | Iterable[MessageLike]"
 _counting = threading.Lock()
@@ -129,7 +130,12 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
             )
         given = as_messages(messages)
         gathering = self._gathering(given, options)
-        text = await bridge.in_thread(self.call_llm, as_prompt(given))
+        try:
+            text = await bridge.in_thread(self.call_llm, as_prompt(given))
+        except Exception as error:
+            # It has the key, and may be of anybody.
+            scrub(error)
+            raise
         gathering.add(Chunk(text=text))
         response = gathering.response()
         self.totals.add(response)

@@ -24,6 +24,7 @@ from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
 from llmport_magic.llm.sse import LineSplitter, LineTooLongError, ServerEvent, SSEDecoder
 from llmport_magic.llm.transport import Incoming, LLMTimeoutError, Outgoing, Transport, names
 from llmport_magic.llm.wire import ErrorDetails
+from llmport_magic.secrets import masked, masked_text
 
 if TYPE_CHECKING:
     from llmport_magic.llm.wire import Call, Dialect, Limits, Target
@@ -217,7 +218,7 @@ class _Reading:
         except (LLMStreamError, LLMTimeoutError) as error:
             if self._reader.complete:
                 return None
-            error.partial = "".join(self._text)
+            error.partial = self._so_far()
             raise
         if raw and self._events == 0 and len(self._head) < _HEAD_BYTES:
             self._head += raw[:_HEAD_BYTES]
@@ -225,9 +226,13 @@ class _Reading:
 
     def _split(self, raw: bytes | None) -> list[ServerEvent]:
         try:
-            return self._decoder.flush() if raw is None else self._decoder.feed(raw)
+            events = self._decoder.flush() if raw is None else self._decoder.feed(raw)
         except LineTooLongError as error:
             raise self._error(f"{error} (`max_line_bytes`)") from None
+        if events:
+            # It may be of two reads, and a key in it, too.
+            events[0] = events[0]._replace(data=masked(events[0].data))
+        return events
 
     def _read(self, event: ServerEvent) -> Chunk | None:
         data, escaped = self._object(event.data)
@@ -236,12 +241,12 @@ class _Reading:
         if "error" in data or event.event == "error" or data.get("object") == "error":
             details = self._ask.dialect.read_error(data)
             if details is not None:
-                raise stream_failure(self._incoming, details, "".join(self._text))
+                raise stream_failure(self._incoming, details, self._so_far())
         chunk = self._reader.read(data, event.event)
         if chunk is None:
             return None
         if isinstance(chunk, ErrorDetails):
-            raise stream_failure(self._incoming, chunk, "".join(self._text))
+            raise stream_failure(self._incoming, chunk, self._so_far())
         if escaped or self._held:
             chunk = replace(chunk, text=self._mended(chunk.text))
         if chunk.text:
@@ -283,10 +288,13 @@ class _Reading:
             return format_failure(self._incoming, self._head)
         return self._error("the answer broke off before its end: try again")
 
+    def _so_far(self) -> str:
+        return masked_text("".join(self._text))
+
     def _error(self, what: str) -> LLMStreamError:
         return LLMStreamError(
             f"`{self._ask.target.provider}`: {what}",
-            partial="".join(self._text),
+            partial=self._so_far(),
             request_id=self._incoming.request_id or None,
             **names(self._incoming.outgoing),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmport_magic.llm.cost import estimate_tokens
 from llmport_magic.llm.messages import ToolCall
 from llmport_magic.llm.reply import Chunk, LLMResponse, ToolCallDelta
+from llmport_magic.secrets import masked_text
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
@@ -93,7 +94,7 @@ class Gathering:
         for index, deltas in sorted(self._deltas.items()):
             name = next((delta.name for delta in deltas if delta.name), "")
             call = ToolCall.read(
-                "".join(delta.arguments for delta in deltas),
+                masked_text("".join(delta.arguments for delta in deltas)),
                 name=self._tool_names.get(name, name),
                 id=next((delta.id for delta in deltas if delta.id), f"call_{index}"),
                 signature="".join(delta.signature for delta in deltas),
@@ -130,13 +131,13 @@ class Gathering:
         if not whole:
             metadata["cut_off"] = True
         return LLMResponse(
-            content=self.text,
+            content=masked_text(self.text),
             finish_reason=finish,
             usage=usage,
             model=self._model,
             provider=self._provider,
             tool_calls=calls,
-            reasoning="".join(self._reasoning),
+            reasoning=masked_text("".join(self._reasoning)),
             thinking=tuple(self._thinking),
             metadata=metadata,
             raw=raw,

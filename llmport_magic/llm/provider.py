@@ -16,7 +16,7 @@ from llmport_magic.llm.retry import RetryBudget, RetryPolicy
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Network, Target
-from llmport_magic.secrets import Secret, find_key, key_variables
+from llmport_magic.secrets import Secret, find_key, hidden, key_variables
 from llmport_magic.settings import resolve, times_changed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class LLMConfig:
         max_tokens: the longest answer in tokens; `None` leaves it to the provider.
         timeout_ms: for the whole call, its retries included, in milliseconds.
         provider: the name in messages, and in the registry where it is there.
-        headers: sent with every request.
+        headers: sent with every request; what holds a key by its name becomes a secret.
         extra: merged into every request's body.
         seed: of the sampling.
         dialect: the wire format, a module of `llm/dialects/`.
@@ -77,7 +77,7 @@ class LLMConfig:
     max_tokens: int | None = 4096
     timeout_ms: float = 30_000
     provider: str = "custom"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     dialect: str = "openai_chat"
@@ -94,6 +94,7 @@ class LLMConfig:
         key = self.api_key
         secret = Secret(key) if isinstance(key, str) and key.strip() else (key or None)
         object.__setattr__(self, "api_key", secret)
+        object.__setattr__(self, "headers", hidden(self.headers))
         object.__setattr__(self, "limits", replace(self.limits, total=self.timeout_ms / 1000))
 
 

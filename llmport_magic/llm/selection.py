@@ -14,7 +14,7 @@ from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.secrets import find_key, key_variables
+from llmport_magic.secrets import find_key, key_variables, scrub
 from llmport_magic.settings import environment_base_url, environment_model, resolve
 
 if TYPE_CHECKING:
@@ -203,12 +203,16 @@ def _called(kind: Any, settings: Settings) -> Any:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         names |= {"api_key", "model"}
     taken = {name: value for name, value in given.items() if name in names}
-    if "api_key" in names:
-        return kind(api_key=hand_over(settings.api_key), **taken)
     needed = [p for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
-    if needed and not taken:
-        return kind(*(hand_over(settings.api_key), settings.model)[: len(needed)])
-    return kind(**taken)
+    try:
+        if "api_key" in names:
+            return kind(api_key=hand_over(settings.api_key), **taken)
+        if needed and not taken:
+            return kind(*(hand_over(settings.api_key), settings.model)[: len(needed)])
+        return kind(**taken)
+    except Exception as error:
+        scrub(error)
+        raise
 
 
 def connector_class(row: Provider) -> Any:

@@ -188,7 +188,7 @@ class CallSpan:
             "llm.provider": self.provider,
         }
         self._span = self._trace.get_tracer("llmport_magic").start_span(
-            f"chat {model}".strip(),
+            redact(f"chat {model}".strip()),
             context=self._parent,
             kind=self._trace.SpanKind.CLIENT,
             attributes=attributes,

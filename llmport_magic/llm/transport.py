@@ -24,12 +24,11 @@ from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, LLMStreamError
 from llmport_magic.llm.clients import Route, goes_by_proxy, make_client, no_authorities, route_to
 from llmport_magic.llm.failures import not_sent
-from llmport_magic.secrets import redact
+from llmport_magic.secrets import Secret, masked, redact
 
 if TYPE_CHECKING:
     from llmport_magic.llm.clock import Clock
     from llmport_magic.llm.wire import Limits, Target
-    from llmport_magic.secrets import Secret
 
 _MAX_ERROR_BYTES = 65_536
 _MAX_KEPT_ERROR_BYTES = 2_048
@@ -138,7 +137,7 @@ class Incoming:
         else:
             self._size += len(chunk or b"")
             if self._size <= self.clock.limits.max_body_bytes:
-                return chunk
+                return chunk and masked(chunk)
             most = self.clock.limits.max_body_bytes
             failure = LLMStreamError(
                 f"the answer is over {most:,} bytes (`max_body_bytes`)", **names(self.outgoing)
@@ -151,7 +150,8 @@ class Incoming:
         parts: list[bytes] = []
         while (chunk := await self.read()) is not None:
             parts.append(chunk)
-        return b"".join(parts)
+        # Once more: a key may have come in two parts.
+        return masked(b"".join(parts))
 
     async def read_error_body(self) -> bytes:
         """Read as much of an error's body as is worth reading, without waiting long."""
@@ -328,7 +328,10 @@ def _headers(outgoing: Outgoing) -> list[tuple[str, str]]:
         "accept-encoding": "identity",
         "user-agent": "llmport-magic",
         **outgoing.headers,
-        **{name.lower(): value for name, value in outgoing.target.headers.items()},
+        **{
+            name.lower(): value.reveal() if isinstance(value, Secret) else value
+            for name, value in outgoing.target.headers.items()
+        },
     }
     if outgoing.body is not None:
         headers["content-type"] = "application/json"

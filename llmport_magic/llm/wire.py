@@ -92,7 +92,7 @@ class Target:
     base_url: str
     key: Secret | None = None
     key_vars: tuple[str, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    headers: Mapping[str, str | Secret] = field(default_factory=lambda: _NOTHING)
     reasoning: bool = False
     network: Network = field(default_factory=Network)
     hint: str = ""
