@@ -37,7 +37,8 @@ class Settings:
         base_url: where the provider answers; `None` is the catalogue's.
         api_key: the key; `None` looks it up in the provider's environment variables.
         temperature: sampling temperature; `None` leaves it to the strategy.
-        max_tokens: the longest answer, in tokens; `None` is 4096.
+        max_tokens: the longest answer, in tokens; `None` is 4096, and 16384 for models that
+            reason.
         seed: seed of the sampling, where the provider takes one.
         connect_timeout: until the connection stands.
         first_byte_timeout: until the answer begins.

@@ -179,6 +179,18 @@ class _Theirs(BaseLLMConnector):
         return f"{self.model} with {self.api_key[:7]}: {prompt}"
 
 
+def test_models_that_reason_may_write_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model thinks counts: its answer may be longer, unless somebody said how long."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    def longest(**settings: Any) -> Any:
+        return connector_for(resolve(provider="anthropic", **settings)).config.max_tokens  # type: ignore[attr-defined]
+
+    assert longest(model="claude-opus-5-5") == 16_384
+    assert longest(model="claude-3-5-sonnet") == 4096
+    assert longest(model="claude-opus-5-5", max_tokens=100) == 100
+
+
 def test_the_recipe_for_a_new_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     """One entry with a class is a provider, with its key, model and variables (S0-20, S0-17)."""
     PROVIDER_CONFIG["my"] = {

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _PROBE_SECONDS = 0.3
 _PROBE_LASTS_SECONDS = 5.0
 _MOST_CONNECTORS = 32
+# What a model thinks counts as well: a module would be cut off at the default of the others.
+_REASONED_TOKENS = 16_384
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -265,9 +267,10 @@ def _config(row: Provider, settings: Settings) -> LLMConfig:
     )
     if settings.temperature is not None:
         config = replace(config, temperature=settings.temperature)
-    if settings.max_tokens is not None:
-        config = replace(config, max_tokens=settings.max_tokens)
-    return config
+    longest = settings.max_tokens
+    if longest is None and capabilities_of(row.name, config.model).reasoning:
+        longest = _REASONED_TOKENS
+    return config if longest is None else replace(config, max_tokens=longest)
 
 
 def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMConnector:
