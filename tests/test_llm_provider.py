@@ -7,11 +7,12 @@ import inspect
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 from asking import KEY, asking, pieces_of
-from loopback import Loopback, Script, raw, reply
+from loopback import USAGE, Loopback, Script, raw, reply
 from loopback import streamed as stream_of
 
 from llmport_magic import bridge
@@ -147,9 +148,10 @@ async def test_the_answer_is_never_longer_than_the_model_can(server: Loopback) -
     assert server.requests[0].json["max_tokens"] == 100
 
 
-async def test_missing_usage_is_estimated_and_says_so(server: Loopback) -> None:
-    """Counts that the provider does not give are estimates, and marked (S4-09)."""
-    server.script(reply("x" * 40, usage=None), stream_of("x" * 40, usage=None))
+@pytest.mark.parametrize("told", [None, dict.fromkeys(USAGE, 0)], ids=["nothing", "zeros"])
+async def test_missing_usage_is_estimated_and_says_so(server: Loopback, told: Any) -> None:
+    """Counts that the provider does not give, or gives as 0, are estimates, and marked (S4-09)."""
+    server.script(reply("x" * 40, usage=told), stream_of("x" * 40, usage=told))
     llm = asking(server)
 
     plain = await llm.call("y" * 20)

@@ -104,17 +104,19 @@ class Gathering:
 
     def _counted(self, *, whole: bool) -> tuple[dict[str, int], bool]:
         """Give the token counts, and whether some of them are estimates."""
-        exact = {"prompt_tokens", "completion_tokens"} <= self._usage.keys()
+        # A server that counts nothing says 0 of everything: no prompt has no tokens at all.
+        told = dict(self._usage) if any(self._usage.values()) else {}
+        exact = {"prompt_tokens", "completion_tokens"} <= told.keys()
         if exact and (whole or self._ended_well):
-            return dict(self._usage), False
+            return told, False
         called = (d.name + d.arguments for deltas in self._deltas.values() for d in deltas)
         written = estimate_tokens("".join((*self._text, *self._reasoning, *called)))
-        usage = {"prompt_tokens": estimate_tokens(self._prompt), **self._usage}
+        usage = {"prompt_tokens": estimate_tokens(self._prompt), **told}
         # In the middle of a stream a provider has counted only what it had written by then.
         usage["completion_tokens"] = (
-            self._usage.get("completion_tokens", written)
+            told.get("completion_tokens", written)
             if whole
-            else max(self._usage.get("completion_tokens", 0), written)
+            else max(told.get("completion_tokens", 0), written)
         )
         usage.pop("total_tokens", None)
         return usage, True
