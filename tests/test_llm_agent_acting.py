@@ -58,6 +58,22 @@ async def test_any_ctx_with_a_tool_method_acts() -> None:
     assert result.steps[0].result == "web:search: ai"
 
 
+async def test_a_tool_cannot_change_what_was_asked() -> None:
+    """What a tool does to its arguments changes neither the record nor the conversation."""
+
+    async def act(name: str, payload: dict[str, Any]) -> str:
+        payload["words"].append("more")
+        return "ok"
+
+    tool = {"name": "note", "parameters": {"type": "object"}}
+    llm = Scripted(asks(call("note", words=["w"])), says())
+    config = CognitiveConfig(approved={"note"})
+    result = await CognitiveAgent(Ctx(act), llm, config, tools=[tool]).run("Go.")
+
+    assert result.steps[0].call.arguments == {"words": ["w"]}
+    assert llm.asked[1][0][1].tool_calls[0].arguments == {"words": ["w"]}
+
+
 async def test_a_tool_that_raises_is_told_to_the_model() -> None:
     """An exception of a ctx is the call's error, without a secret in it (S4-15)."""
 

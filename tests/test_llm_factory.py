@@ -7,6 +7,7 @@ import inspect
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from loopback import HANG, Loopback, Script, raw, reply
 import llmport_magic
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm import LLMProvider, MockConnector, create_llm_handler
+from llmport_magic.llm.registry import default_registry
 from llmport_magic.llm.selection import close_connectors
 
 
@@ -156,6 +158,33 @@ async def test_a_cancelled_call_hangs_up(server: Loopback) -> None:
         await task
 
     assert server.requests[0].closed.wait(2)
+
+
+async def test_looking_for_a_server_does_not_hold_up_the_loop(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While `auto` waits for a local server to answer, other tasks go on."""
+    server.script(Script((0.2, b"{}"), 200, {"content-type": "application/json"}, length=2))
+    registry = default_registry()
+    row = registry.provider("local")
+    registry.register_provider(replace(row, base_url=server.url), replace=True)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        handler = await create_llm_handler()
+    finally:
+        ticking.cancel()
+        registry.register_provider(row, replace=True)
+
+    assert handler.provider_name == "local"
+    assert ticks >= 5
 
 
 async def test_rate_limit_profiles_have_names(server: Loopback) -> None:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 from asking import KEY
+from loopback import Loopback, raw
 
 from llmport_magic.errors import UsageError
 from llmport_magic.llm import Message, Tool, ToolBox, ToolCall, ToolFailure
@@ -198,13 +199,21 @@ def test_arguments_are_held_against_their_schema(
     assert len(problem({"city": [0] * 10_000}, SCHEMA) or "") < 400
 
 
-@pytest.mark.parametrize(
-    "schema", [{"type": "no such type"}, {"$ref": "#/nowhere"}, {"$ref": "https://host.example/s"}]
-)
+@pytest.mark.parametrize("schema", [{"type": "no such type"}, {"$ref": "#/nowhere"}])
 def test_a_broken_schema_is_the_users(schema: dict[str, Any]) -> None:
-    """A schema that is none is refused, and one that names an address is not fetched."""
+    """A schema that is none is refused with what is wrong."""
     with pytest.raises(UsageError, match="a tool's `parameters`"):
         problem({}, schema)
+
+
+def test_a_schema_fetches_nothing() -> None:
+    """An address in a schema is refused, and nobody is asked there."""
+    with Loopback() as server:
+        server.always(raw('{"type": "object"}'))
+        with pytest.raises(UsageError, match="reference to nothing"):
+            problem({}, {"$ref": f"{server.url}/schema"})
+
+        assert server.requests == []
 
 
 # The box

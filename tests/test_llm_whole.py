@@ -30,6 +30,21 @@ class Whole(BaseLLMConnector):
         return ANSWER
 
 
+async def test_estimates_stay_estimates() -> None:
+    """Token counts that a connector estimated are not passed on as exact (S4-09)."""
+
+    class Guessing(BaseLLMConnector):
+        async def complete(self, messages: Any, **options: Any) -> LLMResponse:
+            return LLMResponse("x" * 40, metadata={"usage_estimated": True})
+
+    stream = Guessing().stream("q")
+    async for _ in stream:
+        pass
+
+    assert stream.response.metadata["usage_estimated"] is True
+    assert stream.response.usage["completion_tokens"] == 10
+
+
 @pytest.mark.parametrize(
     "llm", [Whole(), MockConnector([ANSWER], chunk_size=3)], ids=["third party", "mock"]
 )
