@@ -44,7 +44,7 @@ def test_the_script_writes_the_table(script: ModuleType, tmp_path: Path) -> None
     """A table that is out of date is put right, and nothing else is touched (S4-34)."""
     text = script.README.read_text("utf-8")
     script.README = tmp_path / "README.md"
-    script.README.write_text(text.replace("`openai`", "`opened`"), "utf-8")
+    script.README.write_text(text.replace("| `openai` |", "| `opened` |"), "utf-8")
     assert script.written() != script.table()
 
     script.sys.argv = ["provider_table.py", "--write"]
