@@ -35,7 +35,8 @@ async def test_estimates_stay_estimates() -> None:
 
     class Guessing(BaseLLMConnector):
         async def complete(self, messages: Any, **options: Any) -> LLMResponse:
-            return LLMResponse("x" * 40, metadata={"usage_estimated": True})
+            guess = {"prompt_tokens": 1, "completion_tokens": 9}
+            return LLMResponse("x" * 40, usage=guess, metadata={"usage_estimated": True})
 
     stream = Guessing().stream("q")
     async for _ in stream:
