@@ -6,12 +6,18 @@ import base64
 import dataclasses
 import gc
 import json
+import logging
 import pickle
 import pprint
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+import pytest
 
 KEY = 'planted-Key"0123456789/+abcdef'
 _ENCODED = KEY.encode()
@@ -35,6 +41,24 @@ def leaks(text: str) -> list[str]:
         for name, form in FORMS.items()
         if (place := text.find(form)) >= 0
     ]
+
+
+@contextmanager
+def exits_of(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Collect what leaves during a test, the most talkative logs and all warnings with it.
+
+    A test adds what it sees; at the end none of it may hold the key.
+    """
+    found: list[str] = []
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        yield found
+    # At this point `caplog.text` is that of the teardown only.
+    records = caplog.get_records("call")
+    found += [f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in records]
+    found += [str(warning.message) for warning in warned]
+
+    assert leaks("\n".join(found)) == []
 
 
 def everything(error: BaseException) -> str:

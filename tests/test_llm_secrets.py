@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from leaking import FORMS, KEY, everything, leaks, living_frames, shown
+from leaking import FORMS, KEY, everything, exits_of, living_frames, shown
 from loopback import Loopback, Script, raw
+from tracing_in_memory import in_memory
 from vendors import VENDORS, asking
 
 from llmport_magic.errors import ConfigError, LLMError
-from llmport_magic.llm.connector import BaseLLMConnector
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.streams import ResponseStream
@@ -38,17 +36,20 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture(autouse=True)
 def exits(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collect what leaves, with the most talkative logs and all warnings, and look through it."""
-    found: list[str] = []
-    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
+    """Collect what leaves, and look through it."""
+    with exits_of(caplog) as found:
         yield found
-    # At this point `caplog.text` is that of the teardown only.
-    records = caplog.get_records("call")
-    found += [f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in records]
-    found += [str(warning.message) for warning in warned]
 
-    assert leaks("\n".join(found)) == []
+
+@pytest.fixture
+def traced(exits: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trace what is said, and look through the spans, too."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    exporter = in_memory(monkeypatch)
+    yield
+    spans = exporter.get_finished_spans()
+    assert spans
+    exits += [span.to_json() for span in spans]
 
 
 def _lines(vendor: Any, *texts: str) -> Script:
@@ -133,10 +134,11 @@ async def _collect(stream: ResponseStream, exits: list[str]) -> None:
 
 
 @pytest.mark.parametrize("kind", IN_STREAMS)
+@pytest.mark.usefixtures("traced")
 async def test_no_stream_shows_the_key(
     server: Loopback, vendor: Any, kind: str, exits: list[str]
 ) -> None:
-    """A stream that quotes the key and fails leaves it in no error, partial text included."""
+    """A stream that quotes the key and fails leaves it in no error, partial text or span."""
     llm = asking(server, vendor, api_key=KEY, retry=ONCE, timeout_ms=5000)
     for form in FORMS.values():
         server.script(IN_STREAMS[kind](vendor, form))
@@ -160,6 +162,7 @@ async def test_a_server_that_is_not_there_shows_no_key(vendor: Any, exits: list[
 # Answers that hold the key
 
 
+@pytest.mark.usefixtures("traced")
 async def test_no_answer_shows_the_key(server: Loopback, vendor: Any, exits: list[str]) -> None:
     """An answer that quotes the key is masked wherever it stands, the provider's object too."""
     llm = asking(server, vendor, api_key=KEY)
@@ -185,9 +188,10 @@ async def test_a_key_in_two_pieces_is_one_key(
     script = vendor.stream("so: ", KEY)
     steps = b"".join(step for step in script.steps if isinstance(step, bytes))
     place = steps.index(b"planted-Key") + 9
-    halves = [steps[:place], 0.02, steps[place:]]
+    end = steps.index(b"\n", place) + 1
+    parts = [steps[:place], 0.02, steps[place:end], 0.02, steps[end:]]
     server.script(
-        Script(halves, 200, script.headers, chunked=True),
+        Script(parts, 200, script.headers, chunked=True),
         vendor.stream("so: ", KEY[:10], KEY[10:]),
         vendor.stream("so: ", KEY[:10], KEY[10:], finish=None),
     )
@@ -303,103 +307,3 @@ async def test_a_key_in_a_url_is_refused(name: str) -> None:
         await llm.call("q")
 
     assert "planted-in-a-url" not in str(caught.value)
-
-
-# What others write
-
-
-def test_the_logs_of_the_http_library_are_redacted(
-    caplog: pytest.LogCaptureFixture, exits: list[str]
-) -> None:
-    """A key in what httpx, httpcore, hpack or asyncio log is masked, in a traceback too."""
-    from llmport_magic.llm import clients
-    from llmport_magic.secrets import Secret, guard_logs
-
-    Secret(KEY)
-    guard_logs(clients._LOGGERS, silent=clients._SILENT_LOGGERS)
-    for name in (*clients._LOGGERS, *clients._SILENT_LOGGERS):
-        for form in FORMS.values():
-            logging.getLogger(name).debug("a header %s", [(b"x-api-key", form.encode())])
-            logging.getLogger(name).debug("a header %s of %d", form)  # noqa: PLE1206 - as wrong as can be
-        try:
-            raise ValueError(KEY)
-        except ValueError:
-            logging.getLogger(name).exception("failed with %s", KEY)
-
-    assert len(caplog.records) >= len(clients._LOGGERS) * 3
-    assert all(
-        record.levelno > logging.DEBUG for record in caplog.records if "hpack" in record.name
-    )
-
-
-_THIRD_PARTY = """
-class Careless(Base):
-    def __init__(self, api_key="", model=""):
-        self.api_key = api_key
-        if model == "refused":
-            raise ValueError(f"no model for {api_key}")
-
-    def call_llm(self, prompt):
-        headers = {"authorization": "Bearer " + self.api_key}
-        try:
-            self.send(headers)
-        except ValueError as cause:
-            error = RuntimeError("not sent", {"headers": [headers]})
-            error.request = headers
-            raise error from cause
-
-    def send(self, headers):
-        raise ValueError(f"refused: {headers}")
-"""
-
-
-@pytest.fixture
-def careless() -> Any:
-    """Give a connector class of a third party that raises with its key in the message."""
-    names: dict[str, Any] = {"Base": BaseLLMConnector, "__name__": "third_party"}
-    exec(compile(_THIRD_PARTY, "/site-packages/third_party.py", "exec"), names)
-    return names["Careless"]
-
-
-async def test_an_error_of_a_third_party_loses_the_key(careless: Any, exits: list[str]) -> None:
-    """A class that gets the key and raises with it keeps its own error, without the key."""
-    from llmport_magic.secrets import Secret
-
-    Secret(KEY)
-    llm = careless(api_key=KEY)
-    for ask in (llm.call("q"), anext(aiter(llm.stream("q")))):
-        with pytest.raises(RuntimeError, match="not sent") as caught:
-            await ask
-        exits.append(everything(caught.value))
-        assert isinstance(caught.value.__cause__, ValueError)
-        assert "line" in "".join(caught.value.__notes__)
-        assert "in send" in "".join(caught.value.__notes__)
-
-
-async def test_an_error_of_a_third_party_without_a_key_keeps_its_frames() -> None:
-    """Where there is nothing to hide a third party's traceback is whole, for its debugger."""
-
-    class Careful(BaseLLMConnector):
-        def call_llm(self, prompt: str) -> str:
-            raise ValueError("no")
-
-    with pytest.raises(ValueError, match=r"^no$") as caught:
-        await Careful().call("q")
-
-    assert caught.traceback[-1].name == "call_llm"
-    assert not hasattr(caught.value, "__notes__")
-
-
-def test_a_class_that_cannot_be_made_loses_the_key(careless: Any, exits: list[str]) -> None:
-    """A constructor that raises with the key it was given shows it neither."""
-    from llmport_magic.llm.registry import PROVIDER_CONFIG, connector_for, register_provider
-    from llmport_magic.settings import resolve
-
-    register_provider("careless", connector=careless)
-    try:
-        with pytest.raises(ValueError, match="no model for") as caught:
-            connector_for(resolve(provider="careless", model="refused", api_key=KEY))
-    finally:
-        del PROVIDER_CONFIG["careless"]
-
-    exits.append(everything(caught.value))

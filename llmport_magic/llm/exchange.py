@@ -175,6 +175,7 @@ class _Reading:
         self._events = 0
         self._bad = 0
         self._held = ""
+        self._cut = False
         self._ended = False
         self._failure: LLMError | None = None
 
@@ -229,9 +230,11 @@ class _Reading:
             events = self._decoder.flush() if raw is None else self._decoder.feed(raw)
         except LineTooLongError as error:
             raise self._error(f"{error} (`max_line_bytes`)") from None
-        if events:
-            # It may be of two reads, and a key in it, too.
+        if events and self._cut:
+            # A line of it came in two reads, and so may have a key in it.
             events[0] = events[0]._replace(data=masked(events[0].data))
+            self._cut = False
+        self._cut |= raw is not None and raw[-1:] not in b"\r\n"
         return events
 
     def _read(self, event: ServerEvent) -> Chunk | None:
