@@ -141,30 +141,30 @@ class ResponseStream:
 
 
 class _Chunks:
-    """The one reading of a stream; whoever drops it before the end hangs up."""
+    """The one reading of a stream; whoever drops it before the end hangs up.
+
+    Attributes:
+        arrived: the chunks that are here and were not given yet.
+    """
 
     def __init__(self, stream: ResponseStream) -> None:
         self._stream = stream
         self._relay: _Relay | None = None
-        self._arrived: deque[Chunk] = deque()
+        self.arrived: deque[Chunk] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Chunk:
-        if not self._arrived:
+        if not self.arrived:
             await self.wait()
-        return self.take()
-
-    def take(self) -> Chunk:
-        """Give the next chunk that is here."""
-        return self._arrived.popleft()
+        return self.arrived.popleft()
 
     async def wait(self) -> None:
         """Wait until a chunk is here; raises `StopAsyncIteration` at the end."""
         if self._relay is None:
             self._relay = self._stream._begin()  # noqa: SLF001 - two halves of one thing
-            self._arrived = self._relay.chunks
+            self.arrived = self._relay.chunks
         try:
             more = await self._relay.wait()
         except asyncio.CancelledError:
@@ -173,11 +173,6 @@ class _Chunks:
         if not more:
             self._stream._end()  # noqa: SLF001
             raise StopAsyncIteration
-
-    @property
-    def empty(self) -> bool:
-        """Whether no chunk is here."""
-        return not self._arrived
 
     async def aclose(self) -> None:
         """Hang up, if the answer is still arriving."""
@@ -198,12 +193,13 @@ class _Texts:
         return self
 
     async def __anext__(self) -> str:
+        chunks = self._chunks
         while True:
-            if self._chunks.empty:
-                await self._chunks.wait()
-            text = self._chunks.take().text
-            if text:
-                return text
+            while chunks.arrived:
+                text = chunks.arrived.popleft().text
+                if text:
+                    return text
+            await chunks.wait()
 
     async def aclose(self) -> None:
         """Hang up, if the answer is still arriving."""
@@ -223,19 +219,27 @@ class _Relay:
         self._error: BaseException | None = None
         self._ended = False
         self._started = False
+        self._waiting = False
         self._pump: Future[None] = bridge.submit(self._run())
 
     async def wait(self) -> bool:
         """Wait until a chunk is here; false at the end."""
         while not self.chunks:
-            self._arrival.clear()
+            await self._sleep(lambda: bool(self.chunks) or self._ended)
             if self._ended and not self.chunks:
                 if self._error is not None:
                     raise self._error
                 return False
-            if not self.chunks:
-                await self._arrival.wait()
         return True
+
+    async def _sleep(self, done: Callable[[], bool]) -> None:
+        """Wait until the source tells something, unless that is done by now."""
+        self._arrival.clear()
+        # First the flag, then the look: what arrives in between sees the one or is seen.
+        self._waiting = True
+        if not done():
+            await self._arrival.wait()
+        self._waiting = False
 
     def stop(self) -> None:
         """Hang up, from any thread, without waiting for it."""
@@ -250,8 +254,7 @@ class _Relay:
         try:
             async with asyncio.timeout(_CLOSING_SECONDS):
                 while not self._ended:
-                    self._arrival.clear()
-                    await self._arrival.wait()
+                    await self._sleep(lambda: self._ended)
         except TimeoutError:
             return
 
@@ -282,10 +285,13 @@ class _Relay:
                 self._tell()
 
     def _tell(self) -> None:
-        if self._here:
-            self._arrival.set()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._arrival.set)
-        else:
+        """Wake the reader, if it waits: a wake-up of another thread costs more than a chunk."""
+        if not self._here and self._loop.is_closed():
             # Nobody reads any more.
             self.stop()
+        elif self._waiting:
+            self._waiting = False
+            if self._here:
+                self._arrival.set()
+            else:
+                self._loop.call_soon_threadsafe(self._arrival.set)
