@@ -17,7 +17,6 @@ from llmport_magic.errors import ConfigError, LLMError, LLMStreamError, UsageErr
 from llmport_magic.llm import Image, LLMProvider, Message, embedded, selection
 from llmport_magic.llm.addresses import endpoint, server_url
 from llmport_magic.llm.capabilities import Provider
-from llmport_magic.llm.exchange import _Lines
 from llmport_magic.llm.registry import (
     choose_provider,
     close_connectors,
@@ -26,6 +25,7 @@ from llmport_magic.llm.registry import (
     provider_rows,
     register_provider,
 )
+from llmport_magic.llm.sse import JSONLines
 from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError
 from llmport_magic.settings import resolve
 
@@ -117,7 +117,7 @@ async def test_a_stream_is_exact_for_every_split_of_its_bytes(server: Loopback) 
     """No split of the bytes, inside a character or at a separator, changes the text (S4-12)."""
     body = _answer()
     for at in range(1, len(body)):
-        decoder = _Lines(1_000_000)
+        decoder = JSONLines(1_000_000)
         events = [*decoder.feed(body[:at]), *decoder.feed(body[at:]), *decoder.flush()]
         assert [event.data + b"\n" for event in events] == body.splitlines(keepends=True)
     server.script(_stream(*(body[n : n + 1] for n in range(len(body)))))

@@ -21,7 +21,7 @@ from llmport_magic.llm.failures import (
 )
 from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
-from llmport_magic.llm.sse import LineSplitter, LineTooLongError, ServerEvent, SSEDecoder
+from llmport_magic.llm.sse import JSONLines, LineTooLongError, ServerEvent, SSEDecoder
 from llmport_magic.llm.transport import Incoming, LLMTimeoutError, Outgoing, Transport, names
 from llmport_magic.llm.wire import ErrorDetails
 from llmport_magic.secrets import masked, masked_text
@@ -146,21 +146,6 @@ async def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
         await incoming.close()
 
 
-class _Lines:
-    """Events of a stream that has one JSON object a line."""
-
-    def __init__(self, max_line_bytes: int) -> None:
-        # A CR may stand between the parts of an object; it ends no line here.
-        self._lines = LineSplitter(max_line_bytes, only_lf=True)
-
-    def feed(self, chunk: bytes) -> list[ServerEvent]:
-        return [ServerEvent(line) for line in self._lines.feed(chunk) if line.strip()]
-
-    def flush(self) -> list[ServerEvent]:
-        rest = self._lines.flush()
-        return [ServerEvent(rest)] if rest.strip() else []
-
-
 class _Reading:
     """Reads one stream to its end, however it ends."""
 
@@ -168,14 +153,16 @@ class _Reading:
         self._ask = ask
         self._incoming = incoming
         self._reader = ask.dialect.stream_reader()
+        self._quick = getattr(self._reader, "quick", None)
         size = ask.limits.max_line_bytes
-        self._decoder = SSEDecoder(size) if ask.dialect.FRAMING == "sse" else _Lines(size)
+        self._decoder = SSEDecoder(size) if ask.dialect.FRAMING == "sse" else JSONLines(size)
         self._text: list[str] = []
         self._head = b""
         self._events = 0
         self._bad = 0
         self._held = ""
         self._cut = False
+        self._too_long = ""
         self._ended = False
         self._failure: LLMError | None = None
 
@@ -188,18 +175,13 @@ class _Reading:
             return None
         raw = await self._next()
         chunks: list[Chunk] = []
-        end = self._ask.dialect.END_OF_STREAM
         try:
-            for event in self._split(raw):
-                if event.data == end:
-                    self._ended = True
-                    break
-                chunk = self._read(event)
-                if chunk is not None:
-                    chunks.append(chunk)
+            self._take(self._split(raw), chunks)
         except LLMError as error:
             # What came before the failure is given first.
             self._failure = error
+        if self._too_long and self._failure is None:
+            self._failure = self._error(self._too_long)
         if raw is None and not self._ended:
             self._ended = True
             if not self._reader.complete and self._failure is None:
@@ -207,6 +189,23 @@ class _Reading:
         if chunks:
             self._incoming.clock.progress()
         return chunks
+
+    def _take(self, events: list[ServerEvent], chunks: list[Chunk]) -> None:
+        """Add what the events hold to the chunks, up to the end of the stream or a failure."""
+        quick, end, text = self._quick, self._ask.dialect.END_OF_STREAM, self._text
+        for event in events:
+            if quick is not None and not self._held and (chunk := quick(event.data)) is not None:
+                self._events += 1
+                self._bad = 0
+                text.append(chunk.text)
+                chunks.append(chunk)
+                continue
+            if event.data == end:
+                self._ended = True
+                return
+            chunk = self._read(event)
+            if chunk is not None:
+                chunks.append(chunk)
 
     async def _next(self) -> bytes | None:
         """Give the next bytes, or `None` at the end of the stream."""
@@ -229,10 +228,11 @@ class _Reading:
         try:
             events = self._decoder.flush() if raw is None else self._decoder.feed(raw)
         except LineTooLongError as error:
-            raise self._error(f"{error} (`max_line_bytes`)") from None
+            self._too_long = f"{error} (`max_line_bytes`)"
+            events = error.events
         if events and self._cut:
             # A line of it came in two reads, and so may have a key in it.
-            events[0] = events[0]._replace(data=masked(events[0].data))
+            events[0] = ServerEvent(masked(events[0].data), events[0].event)
             self._cut = False
         self._cut |= raw is not None and raw[-1:] not in b"\r\n"
         return events

@@ -6,16 +6,28 @@ also splits at U+2028, U+0085 and others, which are ordinary characters inside J
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import takewhile
+
+import msgspec
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class LineTooLongError(ValueError):
-    """A line of the stream is longer than the limit."""
+    """A line of the stream is longer than the limit.
+
+    Attributes:
+        lines: the lines that came before it with the same bytes.
+        events: the events that came before it with the same bytes.
+    """
+
+    def __init__(self, message: str, lines: list[bytes]) -> None:
+        super().__init__(message)
+        self.lines = lines
+        self.events: list[ServerEvent] = []
 
 
-class ServerEvent(NamedTuple):
+class ServerEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream.
 
     Attributes:
@@ -40,7 +52,7 @@ class LineSplitter:
         self._only_lf = only_lf
         self._pieces: list[bytes] = []
         self._size = 0
-        self._after_cr = False
+        self.after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take the next bytes; give the lines that they complete.
@@ -48,12 +60,12 @@ class LineSplitter:
         Raises:
             LineTooLongError: a line, complete or not, is over the limit.
         """
-        if self._after_cr and chunk:
-            self._after_cr = False
+        if self.after_cr and chunk:
+            self.after_cr = False
             chunk = chunk.removeprefix(b"\n")
         if b"\r" in chunk and not self._only_lf:
             # A CR ends its line at once; the LF that may follow is dropped with the next bytes.
-            self._after_cr = chunk.endswith(b"\r")
+            self.after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = chunk.split(b"\n")
         if lines and self._pieces:
@@ -64,7 +76,10 @@ class LineSplitter:
             self._pieces.append(rest)
             self._size += len(rest)
         if self._size > self._max or (len(lines) and max(map(len, lines)) > self._max):
-            raise LineTooLongError(f"a line of the stream is longer than {self._max:,} bytes")
+            before = list(takewhile(lambda line: len(line) <= self._max, lines))
+            raise LineTooLongError(
+                f"a line of the stream is longer than {self._max:,} bytes", before
+            )
         return lines
 
     def flush(self) -> bytes:
@@ -104,19 +119,49 @@ class SSEDecoder:
                 return []
             chunk, self._head = self._head.removeprefix(_BOM), None
         events: list[ServerEvent] = []
+        if b"\n\n" in chunk and b"\r" not in chunk and self._between_events():
+            chunk = self._whole_events(self._lines.flush() + chunk, events)
+        try:
+            self._events(self._lines.feed(chunk), events)
+        except LineTooLongError as error:
+            self._events(error.lines, events)
+            error.events = events
+            raise
+        return events
+
+    def _events(self, lines: list[bytes], events: list[ServerEvent]) -> None:
         data = self._data
-        for line in self._lines.feed(chunk):
-            if line[:6] == b"data: " and not data:
+        for line in lines:
+            if not line:
+                if data:
+                    events.append(self._dispatch())
+                else:
+                    self._event = ""
+            elif line[:6] == b"data: " and not data:
                 # What nearly every line of a model's stream is.
                 data.append(line[6:])
                 self._size = len(line)
-            elif line:
-                self._field(line)
-            elif data:
-                events.append(self._dispatch())
             else:
-                self._event = ""
-        return events
+                self._field(line)
+
+    def _between_events(self) -> bool:
+        """Whether nothing but the beginning of one line is held."""
+        return not self._data and not self._event and not self._lines.after_cr
+
+    def _whole_events(self, chunk: bytes, events: list[ServerEvent]) -> bytes:
+        """Take the events at the beginning that have the usual lines; give the rest back."""
+        if len(chunk) > self._max:
+            return chunk
+        blocks = chunk.split(b"\n\n")
+        for number, block in enumerate(blocks[:-1]):
+            name, data = "", block
+            if block[:7] == b"event: ":
+                head, _, data = block.partition(b"\n")
+                name = head[7:].decode("utf-8", "replace")
+            if data[:6] != b"data: " or b"\n" in data:
+                return b"\n\n".join(blocks[number:])
+            events.append(ServerEvent(data[6:], name))
+        return blocks[-1]
 
     def flush(self) -> list[ServerEvent]:
         """Give the event that the end of the stream cut off before its empty line.
@@ -149,12 +194,44 @@ class SSEDecoder:
         if name == b"data":
             self._size += len(value)
             if self._size > self._max:
-                raise LineTooLongError(f"an event of the stream is over {self._max:,} bytes")
+                raise LineTooLongError(f"an event of the stream is over {self._max:,} bytes", [])
             self._data.append(value)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif line[:1] in (b"{", b"[") or (self._bare and name):
             self._bare_size += len(line) + 1
             if self._bare_size > self._max:
-                raise LineTooLongError(f"an event of the stream is over {self._max:,} bytes")
+                raise LineTooLongError(f"an event of the stream is over {self._max:,} bytes", [])
             self._bare.append(line)
+
+
+class JSONLines:
+    """Turns the bytes of a stream that has one JSON object a line into events.
+
+    Args:
+        max_line_bytes: the longest line.
+    """
+
+    def __init__(self, max_line_bytes: int = 1_000_000) -> None:
+        # A CR may stand between the parts of an object; it ends no line here.
+        self._lines = LineSplitter(max_line_bytes, only_lf=True)
+
+    def feed(self, chunk: bytes) -> list[ServerEvent]:
+        """Take the next bytes; give the events that they complete.
+
+        Raises:
+            LineTooLongError: a line is over the limit.
+        """
+        try:
+            return _events(self._lines.feed(chunk))
+        except LineTooLongError as error:
+            error.events = _events(error.lines)
+            raise
+
+    def flush(self) -> list[ServerEvent]:
+        """Give the last line where it had no end."""
+        return _events([self._lines.flush()])
+
+
+def _events(lines: list[bytes]) -> list[ServerEvent]:
+    return [ServerEvent(line) for line in lines if line.strip()]

@@ -24,6 +24,7 @@ from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, LLMStreamError
 from llmport_magic.llm.clients import Route, goes_by_proxy, make_client, no_authorities, route_to
 from llmport_magic.llm.failures import not_sent
+from llmport_magic.llm.inflow import Inflow
 from llmport_magic.secrets import Secret, masked, redact
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Incoming:
 
     def __init__(self, response: httpx.Response, outgoing: Outgoing, clock: Clock) -> None:
         self._response = response
-        self._raw = _read_before(response) if response.is_stream_consumed else response.aiter_raw()
+        self._inflow = Inflow(_pieces(response))
         self._size = 0
         self.outgoing = outgoing
         self.clock = clock
@@ -124,9 +125,10 @@ class Incoming:
             LLMStreamError: the connection broke, or the answer is over the size limit.
         """
         failure: LLMError
+        most, before = self.clock.limits.max_body_bytes, self._size
         try:
-            async with asyncio.timeout_at(self.clock.due):
-                chunk: bytes | None = await anext(self._raw, None)
+            # What is within the limit was given before.
+            chunk = b"" if before > most else await self._inflow.take(self.clock.due)
         except asyncio.CancelledError as cancelled:
             cancelled.__traceback__ = None
             raise
@@ -136,9 +138,9 @@ class Incoming:
             failure = _stream_failure(self.outgoing, error)
         else:
             self._size += len(chunk or b"")
-            if self._size <= self.clock.limits.max_body_bytes:
-                return chunk and masked(chunk)
-            most = self.clock.limits.max_body_bytes
+            if before <= most:
+                # What is over the limit is left out, and the next reading says so.
+                return chunk and masked(chunk[: most - before])
             failure = LLMStreamError(
                 f"the answer is over {most:,} bytes (`max_body_bytes`)", **names(self.outgoing)
             )
@@ -182,6 +184,7 @@ class Incoming:
 
     async def close(self) -> None:
         """Hang up, unless the response was read to its end."""
+        await self._inflow.close()
         await self._response.aclose()
 
     def scrubbed(self, body: bytes) -> httpx.Response:
@@ -193,9 +196,9 @@ class Incoming:
         )
 
 
-async def _read_before(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Give the body of a response that holds it already, as httpx's mock transport makes them."""
-    yield response.content
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Give the body as it comes, also of a response that holds it: the mock transport's do."""
+    return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
 
 class Transport:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from llmport_magic.llm.dialects.openai_chat.failures import read_error
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
@@ -72,6 +74,36 @@ def read_reply(data: Mapping[str, Any]) -> Chunk:
     )
 
 
+class _Delta(msgspec.Struct, gc=False):
+    content: str
+    reasoning: None = None
+    reasoning_content: None = None
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    error: None = None
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """An event as nearly all of them are: a piece of the text, and nothing else that counts."""
+
+    choices: tuple[_Choice]
+    model: str | None = None
+    usage: None = None
+    x_groq: None = None
+    error: None = None
+
+
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+
+
 class Reader:
     """Reads the `chat.completion.chunk` events of one stream; of several answers the first."""
 
@@ -86,6 +118,15 @@ class Reader:
     def complete(self) -> bool:
         """Whether a finish reason has come; some servers send no `[DONE]`."""
         return self._finished
+
+    def quick(self, data: bytes) -> Chunk | None:
+        """Read an event that holds a piece of the text and nothing else; `None` for another."""
+        try:
+            event = _decode_usual(data)
+        except (ValueError, RecursionError):
+            return None
+        text = event.choices[0].delta.content
+        return Chunk.of_text(text, event.model or None) if text else None
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:  # noqa: ARG002
         """Read one event; `None` where it holds nothing of the answer."""
