@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from functools import cache, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.addresses import is_loopback
 from llmport_magic.secrets import guard_logs
+from llmport_magic.llm.sockets import Backend
 from llmport_magic.settings import names_proxy, network_environment
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def make_client(http: ModuleType, route: Route, handler: Any = None) -> Any:
             "SSL_CERT_DIR, or set `trust_env` to false"
         ) from None
     try:
-        return http.AsyncClient(
+        client = http.AsyncClient(
             transport=handler,
             # No proxy stands between this machine and itself.
             trust_env=route.environment is not None and not route.here,
@@ -124,6 +126,12 @@ def make_client(http: ModuleType, route: Route, handler: Any = None) -> Any:
             f"the proxy that the environment names cannot be used{why and f' ({why})'}: check "
             "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or set `trust_env` to false"
         ) from None
+    pool = getattr(getattr(client, "_transport", None), "_pool", None)
+    if hasattr(pool, "_network_backend"):
+        # There is no public way to hand it over; a version that has another name keeps its own.
+        core = import_module(http.__name__.replace("httpx", "httpcore"))
+        pool._network_backend = Backend(core)  # type: ignore[union-attr] # noqa: SLF001
+    return client
 
 
 @cache
