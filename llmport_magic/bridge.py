@@ -12,9 +12,11 @@ import contextvars
 import os
 import queue
 import threading
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ def _forget_after_fork() -> None:
     global _lock, _current  # noqa: PLW0603
     _lock = threading.Lock()
     _current = None
+    _letters.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -124,7 +127,92 @@ async def in_bridge(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a coroutine on the bridge from any loop; cancelling the caller cancels it."""
     if on_bridge():
         return await coroutine
-    return await asyncio.wrap_future(submit(coroutine))
+    return await _Errand(coroutine).outcome
+
+
+class _Errand(Generic[T]):
+    """A coroutine that another loop sends to the bridge, and its way back."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._home = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._task: asyncio.Task[T] | None = None
+        self.outcome: asyncio.Future[T] = self._home.create_future()
+        self.outcome.add_done_callback(self._cancel)
+        self._bridge = _bridge().loop
+        tell(self._bridge, self._start)
+
+    def _start(self) -> None:
+        if self.outcome.cancelled():
+            self._coroutine.close()
+            return
+        self._task = self._bridge.create_task(self._coroutine, context=self._context)
+        self._task.add_done_callback(self._return)
+
+    def _return(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # it is the caller's, also where nobody waits any more
+        tell(self._home, self._settle)
+
+    def _settle(self) -> None:
+        task = self._task
+        if task is None or self.outcome.done():
+            return
+        if task.cancelled():
+            self.outcome.cancel()
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+    def _cancel(self, outcome: asyncio.Future[T]) -> None:
+        if outcome.cancelled() and (self._task is None or not self._task.done()):
+            tell(self._bridge, self._stop)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _Letters:
+    """Callbacks on their way to a loop; those that are sent together wake it once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._sent: deque[Callable[[], object]] = deque()
+        self._awaited = False
+
+    def send(self, callback: Callable[[], object]) -> None:
+        self._sent.append(callback)
+        # First the letter, then the look: the loop looks the other way round.
+        if not self._awaited:
+            self._awaited = True
+            loop = self._loop()
+            if loop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._awaited = False
+        while self._sent:
+            self._sent.popleft()()
+
+
+_letters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Letters] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Run a callback on a loop, from any thread; on a loop that is closed, never.
+
+    To wake a thread costs more than most callbacks do: what is told together wakes it once.
+    """
+    letters = _letters.get(loop)
+    if letters is None:
+        with _lock:
+            letters = _letters.setdefault(loop, _Letters(loop))
+    letters.send(callback)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

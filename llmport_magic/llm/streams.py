@@ -294,4 +294,4 @@ class _Relay:
             if self._here:
                 self._arrival.set()
             else:
-                self._loop.call_soon_threadsafe(self._arrival.set)
+                bridge.tell(self._loop, self._arrival.set)
