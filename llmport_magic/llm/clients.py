@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.addresses import is_loopback
-from llmport_magic.secrets import guard_logs
 from llmport_magic.llm.sockets import Backend
+from llmport_magic.secrets import guard_logs
 from llmport_magic.settings import names_proxy, network_environment
 
 if TYPE_CHECKING:

@@ -127,7 +127,6 @@ class Incoming:
         failure: LLMError
         most, before = self.clock.limits.max_body_bytes, self._size
         try:
-            # What is within the limit was given before.
             chunk = b"" if before > most else await self._inflow.take(self.clock.due)
         except asyncio.CancelledError as cancelled:
             cancelled.__traceback__ = None
@@ -139,8 +138,7 @@ class Incoming:
         else:
             self._size += len(chunk or b"")
             if before <= most:
-                # What is over the limit is left out, and the next reading says so.
-                return chunk and masked(chunk[: most - before])
+                return chunk and masked(chunk[: most - before])  # the next reading says the rest
             failure = LLMStreamError(
                 f"the answer is over {most:,} bytes (`max_body_bytes`)", **names(self.outgoing)
             )
