@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,9 +210,6 @@ _BLOCKED = "sys.modules['opentelemetry'] = None"
 
 
 def _run(first: str, **environment: str) -> list[str]:
-    import os
-    from pathlib import Path
-
     code = _CODE.format(first=first, tests=str(Path(__file__).parent))
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -246,6 +247,21 @@ def test_the_standard_variables_count() -> None:
     assert _run(_TRACED)[2] == "True"
     assert _run(_TRACED, OTEL_SDK_DISABLED="true")[2] == "False"
     assert _run(_TRACED, OTEL_PROPAGATORS="none")[2] == "False"
+
+
+def test_the_page_about_traces_runs() -> None:
+    """The example of `docs/tracing.md` prints the span that the page describes (S4-24)."""
+    page = (Path(__file__).parent.parent / "docs" / "tracing.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    span = json.loads(done.stdout)
+    assert span["name"] == "chat mock"
+    named = re.findall(r"`((?:llm|gen_ai)\.[a-z_.]+)`", page)
+    # What this call has not is about failures, streams, servers and real models.
+    assert {"llm.provider", "llm.tokens.prompt", "llm.latency.ms"} <= set(named)
+    assert {name for name in span["attributes"] if name.startswith("llm.")} <= set(named)
 
 
 async def test_a_call_without_a_tracer_costs_next_to_nothing(
