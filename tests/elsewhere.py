@@ -29,6 +29,18 @@ def names_lead_here(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
+def names_are_unknown(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """Let nobody know these names, without asking anybody."""
+    real = socket.getaddrinfo
+
+    def look_up(host: object, *given: object, **named: object) -> object:
+        if (host.decode() if isinstance(host, bytes) else host) in hosts:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
 class Authority:
     """A certificate authority of its own; `file` is what to trust to trust it."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from asking import KEY, asking, pieces_of
-from elsewhere import HOST, Authority, Proxy, names_lead_here
+from elsewhere import HOST, Authority, Proxy, names_are_unknown, names_lead_here
 from loopback import Loopback, reply, streamed
 
 from llmport_magic import configure
@@ -122,7 +122,8 @@ async def test_a_proxy_that_is_not_there_is_named(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a proxy cannot be reached, the message says that there is one (S4-20)."""
-    for address in ("http://127.0.0.1:9", "not a proxy"):
+    names_are_unknown(monkeypatch, "proxy.test")
+    for address in ("http://127.0.0.1:9", "proxy.test:3128"):
         monkeypatch.setenv("HTTPS_PROXY", address)
         with pytest.raises(LLMConnectionError, match="HTTPS_PROXY"):
             await asking(server).call("q")

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asking import asking, pieces_of
-from elsewhere import HOST, Authority, names_lead_here
+from asking import asking, no_wait, pieces_of
+from elsewhere import HOST, Authority, names_are_unknown, names_lead_here
 from loopback import Loopback, reply, streamed
 
 from llmport_magic import configure
 from llmport_magic.errors import ConfigError, LLMError
-from llmport_magic.llm.transport import LLMConnectionError
+from llmport_magic.llm.provider import LLMConfig, LLMProvider
+from llmport_magic.llm.retry import RetryPolicy
+from llmport_magic.llm.transport import LLMConnectionError, LLMTimeoutError
+from llmport_magic.llm.wire import Limits
 
 
 @pytest.fixture
@@ -119,3 +122,30 @@ async def test_a_wrong_scheme_is_told(server: Loopback) -> None:
         port = plain.sockets[0].getsockname()[1]
         with pytest.raises(LLMConnectionError, match=r"no TLS connection.*scheme"):
             await asking(server, base_url=f"https://{HOST}:{port}/v1").call("q")
+
+
+async def test_a_name_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that cannot be looked up is named, in another sentence than a refusal (S4-20)."""
+    names_are_unknown(monkeypatch, HOST)
+    llm = LLMProvider(LLMConfig(f"https://{HOST}/v1", "m", retry=RetryPolicy(sleep=no_wait)))
+
+    with pytest.raises(httpx.ConnectError, match=rf"no such host.*{HOST}") as caught:
+        await llm.call("q")
+
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_handshake_that_is_not_answered_ends(authority: Authority) -> None:
+    """A connection that stands and never speaks TLS ends with the number (S4-19)."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}/v1"
+        retry = RetryPolicy(attempts=1)
+        llm = LLMProvider(LLMConfig(url, "m", limits=Limits(connect=0.3), retry=retry))
+
+        with pytest.raises(LLMTimeoutError, match=r"0\.3 s.*connect_timeout"):
+            await llm.call("q")

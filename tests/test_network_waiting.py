@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -222,3 +223,14 @@ async def test_a_model_that_thinks_may_begin_later(server: Loopback) -> None:
 
     with pytest.raises(LLMTimeoutError, match=r"0\.3 s.*first_byte_timeout"):
         await llm.call("q")
+
+
+async def test_a_pool_is_not_outgrown(server: Loopback) -> None:
+    """More calls at once than `pool_size` wait for a connection; all are answered (S4-31)."""
+    server.always(Script((0.05, *reply("hi").steps), length=len(reply("hi").steps[0])))
+    llm = asking(server, limits=Limits(pool_size=3))
+
+    answers = await asyncio.gather(*(llm.call("q") for _ in range(12)))
+
+    assert {answer.content for answer in answers} == {"hi"}
+    assert server.accepts == 3

@@ -14,7 +14,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,10 @@ class Incoming:
         except TimeoutError:
             failure = timed_out(self.outgoing, self.clock.what_passed(begun=True))
         except Exception as error:  # noqa: BLE001 - whatever it is, its frames hold the key
-            failure = _stream_failure(self.outgoing, error)
+            what = f"the answer broke off ({type(error).__name__}): try again"
+            failure = LLMStreamError(
+                f"`{self.outgoing.target.provider}`: {what}", **names(self.outgoing)
+            )
         else:
             self._size += len(chunk or b"")
             if before <= most:
@@ -209,7 +212,7 @@ class Transport:
     def __init__(self, handler: Any = None) -> None:
         self._handler = handler
         self._clients: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[Route, httpx.AsyncClient]
+            asyncio.AbstractEventLoop, dict[Route, tuple[Any, httpx.AsyncClient]]
         ] = weakref.WeakKeyDictionary()
 
     async def open(self, outgoing: Outgoing, clock: Clock) -> Incoming:
@@ -220,15 +223,16 @@ class Transport:
             LLMTimeoutError: a deadline passed.
             ConfigError: the HTTP library is not there, or the environment's proxy is none.
         """
-        client = self._client(outgoing, clock.limits)
+        http, client = self._client(outgoing, clock.limits)
         failure: LLMError
         clock.sent()
         try:
             async with asyncio.timeout_at(clock.due):
                 response = await client.send(
-                    client.build_request(
+                    # The client's `build_request` takes five times as long.
+                    http.Request(
                         outgoing.method,
-                        outgoing.url,
+                        _url(http, outgoing.url),
                         headers=_headers(outgoing),
                         content=outgoing.body,
                         # The clock has every deadline but this one.
@@ -252,14 +256,10 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close the connections that belong to the running loop."""
-        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
+        for _, client in self._clients.pop(asyncio.get_running_loop(), {}).values():
             await client.aclose()
 
-    def is_open(self) -> bool:
-        """Tell whether the process's own loop has clients here."""
-        return any(loop.is_running() for loop in self._clients)
-
-    def _client(self, outgoing: Outgoing, limits: Limits) -> httpx.AsyncClient:
+    def _client(self, outgoing: Outgoing, limits: Limits) -> tuple[Any, httpx.AsyncClient]:
         network = outgoing.target.network
         route = route_to(outgoing.url, network, limits, streamed=outgoing.streamed)
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
@@ -268,8 +268,13 @@ class Transport:
                 http = library(route.library)
             else:
                 http = httpx if isinstance(self._handler, httpx.AsyncBaseTransport) else library()
-            clients[route] = make_client(http, route, self._handler)
+            clients[route] = http, make_client(http, route, self._handler)
         return clients[route]
+
+
+@lru_cache(maxsize=256)
+def _url(http: ModuleType, url: str) -> Any:
+    return http.URL(url)
 
 
 @cache
@@ -305,7 +310,7 @@ def shared_transport() -> Transport:
 @atexit.register
 def _hang_up() -> None:
     """Close what is open while there still is a loop to do it."""
-    if _shared.is_open():
+    if any(loop.is_running() for loop in _shared._clients):  # noqa: SLF001
         with contextlib.suppress(Exception):
             bridge.submit(_shared.aclose()).result(_EXIT_SECONDS)
 
@@ -374,13 +379,6 @@ def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMEr
         f"`{outgoing.target.provider}`: {what}",
         retryable=retryable,
         request=outgoing.scrubbed(),
-        **names(outgoing),
-    )
-
-
-def _stream_failure(outgoing: Outgoing, error: Exception) -> LLMStreamError:
-    return LLMStreamError(
-        f"`{outgoing.target.provider}`: the answer broke off ({type(error).__name__}): try again",
         **names(outgoing),
     )
 
