@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asking import asking, pieces_of
-from loopback import HANG, Loopback, Script, failure, reply
+from loopback import DONE, HANG, USAGE, Loopback, Script, data, event, failure, reply
 from loopback import streamed as stream_of
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -86,12 +86,15 @@ async def test_a_call_is_a_span(server: Loopback, exporter: InMemorySpanExporter
 
 async def test_a_stream_is_a_span(server: Loopback, exporter: InMemorySpanExporter) -> None:
     """A stream's span ends with the stream and knows its tokens and its first piece (S4-24)."""
-    server.script(stream_of("a", "b", finish="length"))
+    counted = data({"id": "c9", "choices": [], "usage": USAGE})
+    ended = [event("b", id="c9"), event(finish="length", id="c9"), counted, DONE]
+    server.script(stream_of(event("a", id="c9"), *ended, finish=None))
 
     await pieces_of(asking(server))
 
     found = facts(exporter)
     assert found["gen_ai.request.stream"] is True
+    assert found["gen_ai.response.id"] == "c9"
     assert found["gen_ai.response.finish_reasons"] == ("length",)
     assert (found["llm.tokens.prompt"], found["llm.tokens.completion"]) == (7, 3)
     assert 0 <= found["gen_ai.response.time_to_first_chunk"] * 1000 <= found["llm.latency.ms"] + 1

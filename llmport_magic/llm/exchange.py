@@ -23,7 +23,7 @@ from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
 from llmport_magic.llm.sse import JSONLines, LineTooLongError, ServerEvent, SSEDecoder
 from llmport_magic.llm.transport import Incoming, LLMTimeoutError, Outgoing, Transport, names
-from llmport_magic.llm.wire import ErrorDetails
+from llmport_magic.llm.wire import ErrorDetails, answer_id
 from llmport_magic.secrets import masked, masked_text
 
 if TYPE_CHECKING:
@@ -245,6 +245,8 @@ class _Reading:
             details = self._ask.dialect.read_error(data)
             if details is not None:
                 raise stream_failure(self._incoming, details, self._so_far())
+        if self._ask.notes.get("response_id") is None:
+            self._ask.notes["response_id"] = answer_id(data)
         chunk = self._reader.read(data, event.event)
         if chunk is None:
             return None
@@ -360,6 +362,7 @@ def _reply(ask: Ask, incoming: Incoming, body: bytes) -> tuple[Chunk, Any]:
     if details is not None:
         raise body_failure(incoming, body, details)
     try:
+        ask.notes["response_id"] = answer_id(data)
         return ask.dialect.read_reply(data), data
     except (ValueError, AttributeError, TypeError):
         raise format_failure(incoming, body) from None

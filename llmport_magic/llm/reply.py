@@ -96,9 +96,9 @@ class LLMResponse:
         tool_calls: what the model asks to be called.
         reasoning: the text of the model's reasoning, never part of the answer.
         thinking: blocks that the provider wants back unread with the next request.
-        metadata: `usage_estimated` (bool), `raw_finish_reason`, `request_id`, `attempts`,
-            `latency_ms`, `cut_off` (true where the answer was broken off), and `cost_reported`
-            in US dollars where the provider says it.
+        metadata: `usage_estimated` (bool), `raw_finish_reason`, `request_id`, `response_id`,
+            `attempts`, `latency_ms`, `cut_off` (true where the answer was broken off), and
+            `cost_reported` in US dollars where the provider says it.
         raw: the provider's own object, for a plain call.
         prices: of the model, where the connector was told them; else the catalogue's count.
     """

@@ -283,7 +283,7 @@ class CallSpan:
         found: dict[str, Any] = {
             "gen_ai.response.model": response.model,
             "llm.model": self._model() or response.model,
-            "gen_ai.response.id": _id(response.raw),
+            "gen_ai.response.id": metadata.get("response_id"),
             "llm.request_id": metadata.get("request_id"),
             "llm.attempts": metadata.get("attempts"),
             "llm.tokens.estimated": metadata.get("usage_estimated"),
@@ -307,12 +307,6 @@ def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in attributes.items()
         if value not in (None, "", ())
     }
-
-
-def _id(raw: Any) -> str | None:
-    """Read the id that most formats give to a whole answer."""
-    found = (raw.get("id") or raw.get("responseId")) if isinstance(raw, Mapping) else None
-    return found if isinstance(found, str) else None
 
 
 def _server(base_url: str | None) -> dict[str, Any]:

@@ -249,3 +249,9 @@ def counts(fields: Mapping[str, Any]) -> dict[str, int]:
 def mapping(value: Any) -> Mapping[str, Any]:
     """Give an object, or an empty one in the place of anything else."""
     return value if isinstance(value, Mapping) else _NOTHING
+
+
+def answer_id(data: Mapping[str, Any]) -> str | None:
+    """Read the id that most formats give to an answer, in the first event of a stream too."""
+    inner = mapping(data.get("message")).get("id")
+    return string(data.get("id")) or string(data.get("responseId")) or string(inner)
