@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,31 +17,49 @@ _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
 _TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
+_getaddrinfo = socket.getaddrinfo
 
 
-def _refuse_remote(address: object) -> None:
-    if isinstance(address, tuple) and not _is_loopback(str(address[0])):
-        raise AssertionError(f"a test tried to leave the machine: {address}")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1", ""} or host.startswith("127.")
+def _is_loopback(host: object) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    return name in {"localhost", "::1", "0.0.0.0", "::", "", None} or str(name).startswith("127.")
 
 
 @pytest.fixture(autouse=True)
-def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse every connection that would leave the machine (X-05)."""
+def only_loopback(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[object]]:
+    """Refuse every look-up and connection that would leave the machine, and fail the test (X-05).
+
+    The code under test may catch the refusal, so what was tried is kept and looked at in the end.
+    """
+    tried: list[object] = []
+
+    def refuse(host: object) -> None:
+        if not _is_loopback(host):
+            tried.append(host)
+            raise AssertionError(f"a test tried to leave the machine: {host!r}")
 
     def connect(self: socket.socket, address: object) -> None:
-        _refuse_remote(address)
+        if isinstance(address, tuple):
+            refuse(address[0])
         return _connect(self, address)  # type: ignore[arg-type]
 
     def connect_ex(self: socket.socket, address: object) -> int:
-        _refuse_remote(address)
+        if isinstance(address, tuple):
+            refuse(address[0])
         return _connect_ex(self, address)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
+    def getaddrinfo(host: object, *given: Any, **options: Any) -> Any:
+        refuse(host)
+        return _getaddrinfo(host, *given, **options)  # type: ignore[arg-type]
+
+    if "integration" not in request.keywords:
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield tried
+    assert not tried, f"the test tried to leave the machine: {tried}"
 
 
 @pytest.fixture(autouse=True)
