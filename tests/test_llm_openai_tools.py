@@ -156,6 +156,18 @@ def test_calls_of_a_whole_answer_are_read() -> None:
     )
 
 
+def test_a_custom_tools_call_is_read() -> None:
+    """A custom tool's input is a text: it is kept, and said to be no JSON (S4-14)."""
+    # https://platform.openai.com/docs/api-reference/chat/object
+    custom = {"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [custom]}
+    gathering = Gathering("p", "m", "q", {})
+    gathering.add(openai_chat.read_reply({"choices": [{"index": 0, "message": message}]}))
+    (call,) = gathering.response().tool_calls
+    assert (call.id, call.name, call.text, call.arguments) == ("c1", "sql", "SELECT 1", {})
+    assert "not JSON" in str(call.error)
+
+
 def test_a_legacy_function_call_is_a_call() -> None:
     """The deprecated `function_call` is read, whole and in pieces (S4-14)."""
     legacy = {"name": "x", "arguments": '{"n": 1}'}

@@ -15,6 +15,7 @@ from llmport_magic.errors import UsageError
 from llmport_magic.llm.json_replies import instructed
 from llmport_magic.llm.messages import LLMRole, Message
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
+from llmport_magic.llm.think_tag import ThinkTag
 from llmport_magic.llm.tools import Tool
 from llmport_magic.llm.wire import (
     Call,
@@ -161,6 +162,7 @@ class Reader:
         self._finished = False
         self._calls = 0
         self._thoughts: list[str] = []
+        self._tag: ThinkTag | None = ThinkTag()
 
     @property
     def complete(self) -> bool:
@@ -175,6 +177,12 @@ class Reader:
         calls = self._tool_calls(message.get("tool_calls"))
         if reasoning:
             self._thoughts.append(reasoning)
+        if self._tag is not None:
+            # One that tells thoughts apart itself has a field for them.
+            last, plain = data.get("done") is True, bool(reasoning)
+            text, thought = self._tag.split(text, last=last, plain=plain)
+            reasoning += thought
+            self._tag = None if self._tag.over else self._tag
         if data.get("done") is not True:
             if not text and not reasoning and not calls:
                 return None

@@ -11,6 +11,7 @@ import msgspec
 
 from llmport_magic.llm.dialects.openai_chat.failures import read_error
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
+from llmport_magic.llm.think_tag import ThinkTag, apart
 from llmport_magic.llm.wire import ErrorDetails, counts, mapping, string
 
 _FINISH = {
@@ -61,6 +62,8 @@ def read_reply(data: Mapping[str, Any]) -> Chunk:
         text, finish = refusal, "content_filter"
     thoughts = _Thoughts()
     reasoning = thoughts.read(message)
+    if not reasoning and "text" not in choice:
+        text, reasoning = apart(text)
     return Chunk(
         text=text,
         reasoning=reasoning,
@@ -113,6 +116,7 @@ class Reader:
         self._refused = False
         self._calls = _Calls()
         self._thoughts = _Thoughts()
+        self._tag: ThinkTag | None = ThinkTag()
 
     @property
     def complete(self) -> bool:
@@ -126,6 +130,10 @@ class Reader:
         except (ValueError, RecursionError):
             return None
         text = event.choices[0].delta.content
+        if self._tag is not None and text:
+            if self._tag.concerns(text):
+                return None
+            self._tag = None
         return Chunk.of_text(text, event.model or None) if text else None
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:  # noqa: ARG002
@@ -143,13 +151,16 @@ class Reader:
         if choice is None or choice.get("index") != self._index:
             return Chunk(usage=usage, cost=cost) if usage else None
         delta = _message(choice)
-        content = delta.get("content")
-        text = content if type(content) is str else _text(content)
+        text = _text(delta.get("content"))
         finish = finish_reason(choice.get("finish_reason"))
-        if text and len(delta) == 1 and finish is None and usage is None:
+        if text and len(delta) == 1 and finish is None and usage is None and self._tag is None:
             # Most events hold a piece of the text and nothing else.
             return Chunk(text, model=string(data.get("model")))
         reasoning = self._thoughts.read(delta)
+        # The server tells thoughts apart itself, or the text is no answer but goes on.
+        plain = bool(reasoning or "text" in choice)
+        text, thought = self._split(text, last=finish is not None, plain=plain)
+        reasoning += thought
         calls = self._calls.read(delta)
         if refusal := string(delta.get("refusal")):
             self._refused = True
@@ -163,6 +174,14 @@ class Reader:
         raw = _raw_finish_reason(choice) if finish else None
         model = string(data.get("model"))
         return Chunk(text, reasoning, finish, usage, raw, model, calls, thinking, cost)
+
+    def _split(self, text: str, *, last: bool, plain: bool) -> tuple[str, str]:
+        tag = self._tag
+        if tag is None:
+            return text, ""
+        text, thought = tag.split(text, last=last, plain=plain)
+        self._tag = None if tag.over else tag
+        return text, thought
 
 
 def stream_reader() -> Reader:
@@ -191,7 +210,9 @@ class _Calls:
         return (self._piece(0, "", legacy),) if isinstance(legacy, Mapping) else ()
 
     def _delta(self, call: Mapping[str, Any]) -> ToolCallDelta:
-        function, given = mapping(call.get("function")), string(call.get("id")) or ""
+        # https://platform.openai.com/docs/guides/function-calling#custom-tools: a text, not JSON.
+        function = mapping(call.get("function") or call.get("custom"))
+        given = string(call.get("id")) or ""
         number = self._number(call.get("index"), given, function.get("name"))
         return self._piece(number, given, function)
 
@@ -219,7 +240,7 @@ class _Calls:
         return max(self._ids, default=-1) + 1
 
     def _piece(self, number: int, given: str, function: Mapping[str, Any]) -> ToolCallDelta:
-        arguments = function.get("arguments")
+        arguments = function.get("arguments", function.get("input"))
         if isinstance(arguments, Mapping):
             arguments = json.dumps(arguments)
         return ToolCallDelta(
