@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import http2
+if TYPE_CHECKING:
+    import http2
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
@@ -197,6 +198,8 @@ class Loopback:
         tls = writer.get_extra_info("ssl_object")
         try:
             if tls is not None and tls.selected_alpn_protocol() == "h2":
+                import http2
+
                 await http2.serve(reader, writer, lambda *given: self._answer2(*given, number))
             while await self._exchange(reader, writer, number):
                 pass
@@ -204,6 +207,9 @@ class Loopback:
             pass
         finally:
             writer.close()
+            for request in self.requests:
+                if (request.connection, request.version) == (number, "HTTP/2"):
+                    _note_closed(request)
 
     async def _exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
@@ -225,6 +231,8 @@ class Loopback:
         method, path = headers[":method"], headers[":path"]
         self.requests.append(Request(method, path, headers, body, number, "HTTP/2"))
         script = self._next(self.requests[-1])
+        if script.silent:
+            await asyncio.sleep(3_600)
         return script.status, script.headers, script.steps
 
     def _next(self, request: Request) -> Script:

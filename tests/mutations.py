@@ -185,6 +185,7 @@ class _Recorded:
     """What the HTTP library would give for a damaged answer."""
 
     is_stream_consumed = False
+    is_closed = False
 
     def __init__(self, damaged: Damaged) -> None:
         self._pieces = damaged.pieces
@@ -194,9 +195,6 @@ class _Recorded:
     async def aiter_raw(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
             yield piece
-
-    async def aclose(self) -> None:
-        pass
 
 
 class Replaying:

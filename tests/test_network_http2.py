@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from asking import asking, pieces_of
 from elsewhere import HOST, Authority, names_lead_here
-from loopback import HANG, Loopback, failure, reply, streamed
+from loopback import HANG, Loopback, Script, failure, reply, streamed
 
 from llmport_magic import configure
-from llmport_magic.llm.transport import LLMStatusError
+from llmport_magic.llm.transport import LLMStatusError, LLMTimeoutError
 
 
 @pytest.fixture
@@ -104,3 +105,60 @@ async def test_trouble_on_http2_is_retried(server: Loopback) -> None:
 
     assert (await asking(server).call("q")).content == "again"
     assert [request.version for request in server.requests] == ["HTTP/2"] * 2
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_call_that_is_left_ends_its_connection(server: Loopback, begun: bool) -> None:
+    """A cancelled call hangs up although HTTP/2 shares connections: the provider stops (S2-23)."""
+    server.script(Script((30,), silent=not begun))
+    llm = asking(server)
+    call = asyncio.ensure_future(llm.call("q"))
+    await asyncio.to_thread(server.wait_for_requests, 1)
+    await asyncio.sleep(0.05)
+    left_at = time.monotonic()
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert await asyncio.to_thread(server.requests[0].closed.wait, 2.0)
+    assert server.requests[0].closed_at is not None
+    assert server.requests[0].closed_at - left_at < 1
+    assert (await llm.call("q")).content == "hi"
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+async def test_the_others_on_a_connection_are_not_cut_off(server: Loopback) -> None:
+    """Who is left takes nobody along: the others get their answers, then the connection ends."""
+    slow = reply("slow")
+    server.script(reply("first"), Script((30,)), Script((0.5, *slow.steps), 200, slow.headers))
+    llm = asking(server)
+    await llm.call("q")
+    left = asyncio.ensure_future(llm.call("q", timeout_ms=150))
+    await asyncio.to_thread(server.wait_for_requests, 2)
+    other = asyncio.ensure_future(llm.call("q"))
+
+    with pytest.raises(LLMTimeoutError):
+        await left
+    assert (await llm.call("q")).content == "hi"
+    assert (await other).content == "slow"
+
+    assert [request.connection for request in server.requests] == [1, 1, 1, 2]
+    assert await asyncio.to_thread(server.requests[1].closed.wait, 2.0)
+
+
+async def test_many_that_are_left_do_not_block_the_next(server: Loopback) -> None:
+    """A batch that was cancelled can be asked again at once (S4-33)."""
+    server.script(*[Script(silent=True)] * 120)
+    llm = asking(server)
+    batch = [asyncio.ensure_future(llm.call("q")) for _ in range(120)]
+    await asyncio.to_thread(server.wait_for_requests, 90)
+    for call in batch:
+        call.cancel()
+    await asyncio.gather(*batch, return_exceptions=True)
+    server.always(reply("hi"))
+    server._scripts.clear()
+
+    answers = await asyncio.gather(*(llm.call("q") for _ in range(50)))
+
+    assert {answer.content for answer in answers} == {"hi"}

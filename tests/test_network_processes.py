@@ -173,7 +173,7 @@ async def test_the_setting_chooses_the_library(server: Loopback, name: str, kind
     assert await pieces_of(llm) == ["q", "end"]
 
     (clients,) = own._clients.values()
-    assert {type(client) for _, client in clients.values()} == {kind.AsyncClient}  # type: ignore[attr-defined]
+    assert {type(client._inner) for client in clients.values()} == {kind.AsyncClient}  # type: ignore[attr-defined]
     await llm.aclose()
 
 

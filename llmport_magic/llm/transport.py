@@ -14,7 +14,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ import httpx
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, LLMStreamError
-from llmport_magic.llm.clients import Route, goes_by_proxy, make_client, no_authorities, route_to
+from llmport_magic.llm.clients import Client, Route, goes_by_proxy, make_client, route_to
 from llmport_magic.llm.failures import not_sent
 from llmport_magic.llm.inflow import Inflow
 from llmport_magic.secrets import Secret, masked, redact
@@ -105,8 +105,15 @@ class Outgoing:
 class Incoming:
     """An open response; `read()` gives its bytes until `None`, `close()` hangs up."""
 
-    def __init__(self, response: httpx.Response, outgoing: Outgoing, clock: Clock) -> None:
+    def __init__(
+        self,
+        response: httpx.Response,
+        outgoing: Outgoing,
+        clock: Clock,
+        client: Client | None = None,
+    ) -> None:
         self._response = response
+        self._client = client
         self._inflow = Inflow(_pieces(response))
         self._size = 0
         self.outgoing = outgoing
@@ -185,8 +192,11 @@ class Incoming:
 
     async def close(self) -> None:
         """Hang up, unless the response was read to its end."""
+        whole = self._response.is_closed
         await self._inflow.close()
-        await self._response.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.hang_up(self._response, whole=whole)
 
     def scrubbed(self, body: bytes) -> httpx.Response:
         """Give the response as an error may carry it."""
@@ -211,9 +221,9 @@ class Transport:
 
     def __init__(self, handler: Any = None) -> None:
         self._handler = handler
-        self._clients: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[Route, tuple[Any, httpx.AsyncClient]]
-        ] = weakref.WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Route, Client]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     async def open(self, outgoing: Outgoing, clock: Clock) -> Incoming:
         """Send a request and wait until its response begins.
@@ -223,22 +233,17 @@ class Transport:
             LLMTimeoutError: a deadline passed.
             ConfigError: the HTTP library is not there, or the environment's proxy is none.
         """
-        http, client = self._client(outgoing, clock.limits)
+        client = self._client(outgoing, clock.limits)
         failure: LLMError
         clock.sent()
         try:
             async with asyncio.timeout_at(clock.due):
                 response = await client.send(
-                    # The client's `build_request` takes five times as long.
-                    http.Request(
-                        outgoing.method,
-                        _url(http, outgoing.url),
-                        headers=_headers(outgoing),
-                        content=outgoing.body,
-                        # The clock has every deadline but this one.
-                        extensions={"timeout": {"connect": clock.limits.connect}},
-                    ),
-                    stream=True,
+                    outgoing.method,
+                    outgoing.url,
+                    clock.limits.connect,
+                    headers=_headers(outgoing),
+                    content=outgoing.body,
                 )
         except asyncio.CancelledError as cancelled:
             cancelled.__traceback__ = None
@@ -251,30 +256,25 @@ class Transport:
             failure = _open_failure(outgoing, error, clock.limits)
         else:
             clock.opened()
-            return Incoming(response, outgoing, clock)
+            return Incoming(response, outgoing, clock, client)
         raise failure
 
     async def aclose(self) -> None:
         """Close the connections that belong to the running loop."""
-        for _, client in self._clients.pop(asyncio.get_running_loop(), {}).values():
+        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
             await client.aclose()
 
-    def _client(self, outgoing: Outgoing, limits: Limits) -> tuple[Any, httpx.AsyncClient]:
+    def _client(self, outgoing: Outgoing, limits: Limits) -> Client:
         network = outgoing.target.network
         route = route_to(outgoing.url, network, limits, streamed=outgoing.streamed)
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
-        if route not in clients:
+        if route not in clients or clients[route].retired:
             if self._handler is None:
                 http = library(route.library)
             else:
                 http = httpx if isinstance(self._handler, httpx.AsyncBaseTransport) else library()
-            clients[route] = http, make_client(http, route, self._handler)
+            clients[route] = make_client(http, route, self._handler)
         return clients[route]
-
-
-@lru_cache(maxsize=256)
-def _url(http: ModuleType, url: str) -> Any:
-    return http.URL(url)
 
 
 @cache
@@ -385,6 +385,8 @@ def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMEr
 
 def answers(url: str, timeout: float, headers: Mapping[str, str] | None = None) -> bool:
     """Ask this machine, and wait only so long, whether a server answers `url` with success."""
+    from llmport_magic.llm.clients import no_authorities
+
     try:
         response = httpx.get(
             url,
