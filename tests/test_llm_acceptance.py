@@ -128,6 +128,41 @@ async def test_a_conversation_is_written_in_objects(vendor: Any) -> None:
         assert places == sorted(places)
 
 
+# Where each format has the words of `generate_text`; Anthropic's has no seed.
+WORDS = {
+    "openai_chat": {"stop": ["END"], "top_p": 0.5, "seed": 0, "top_k": 5},
+    "anthropic_messages": {"stop_sequences": ["END"], "top_p": 0.5, "top_k": 5},
+    "gemini_content": {
+        "generationConfig": {"stopSequences": ["END"], "topP": 0.5, "seed": 0, "top_k": 5}
+    },
+    "ollama_chat": {"options": {"stop": ["END"], "top_p": 0.5, "seed": 0, "top_k": 5}},
+}
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.dialect)
+async def test_the_words_of_generate_text_are_each_format_s(vendor: Any) -> None:
+    """Stop texts, sampling, a system text and the vendor's own words go to their places (S2-22)."""
+    stop, options, extra = ["END"], {"top_k": 5}, {"own": {"a": 1}}
+    with Loopback() as server:
+        server.always(vendor.whole("ok"))
+        said = await asking_vendor(server, vendor).generate_text(
+            "q",
+            stop_sequences=stop,
+            system_prompt="Be short.",
+            top_p=0.5,
+            seed=0,
+            options=options,
+            extra=extra,
+        )
+        body = server.requests[0].json
+
+    assert said == "ok"
+    assert vendor.prompt_of(body) == [("system", "Be short."), ("user", "q")]
+    assert {name: body[name] for name in WORDS[vendor.dialect]} == WORDS[vendor.dialect]
+    assert body["own"] == {"a": 1}
+    assert (stop, options, extra) == (["END"], {"top_k": 5}, {"own": {"a": 1}})
+
+
 async def test_connections_outlive_a_block() -> None:
     """After `async with`, and for other connectors, the same connection serves (S3-14, S4-31)."""
     with Loopback() as server:
