@@ -95,8 +95,11 @@ def _file(name: str, directory: Path) -> str | None:
     loaded = sys.modules.get(name)
     if loaded is not None and not _lies_in(getattr(loaded, "__file__", None), own):
         return f"`{name}` is a module that is already imported from elsewhere"
-    path = [entry or "." for entry in sys.path if Path(entry or ".").resolve() != own]
-    spec = PathFinder.find_spec(name, path)
+    spec = PathFinder.find_spec(name, [entry or "." for entry in sys.path])
+    if spec is not None:
+        # Only now: to resolve every folder takes longer than to look into them.
+        others = [entry or "." for entry in sys.path if Path(entry or ".").resolve() != own]
+        spec = PathFinder.find_spec(name, others)
     if spec is not None and spec.origin and not _lies_in(spec.origin, own):
         return f"`{name}` already imports `{Path(spec.origin).name}` from another folder"
     return None

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from typing import NoReturn
 
 from llmport_magic.errors import UsageError
@@ -89,6 +90,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+@cache
 def _cell_parser() -> _Parser:
     parser = _Parser(prog="%%llmport", add_help=False, allow_abbrev=False)
     parser.add_argument("names", nargs="*")
