@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from loopback import Loopback, reply
+from loopback import Loopback, failure, reply
 from loopback import streamed as stream_of
 from packaging.requirements import Requirement
 from scripted import GOOD, PROMPT, Script, fenced, scripted
@@ -30,6 +30,7 @@ from llmport_magic import session as sessions
 from llmport_magic.errors import LLMError
 from llmport_magic.llm import BaseLLMConnector, LLMConfig, LLMMessage, LLMProvider, LLMRole
 from llmport_magic.llm.catalogue import shipped_providers
+from llmport_magic.llm.failures import _LONGEST_MESSAGE as LONGEST_MESSAGE
 from llmport_magic.llm.registry import CONNECTOR_MAP, default_registry
 from llmport_magic.modules import loader
 from llmport_magic.notebook import comm
@@ -161,6 +162,26 @@ async def test_the_words_of_generate_text_are_each_format_s(vendor: Any) -> None
     assert {name: body[name] for name in WORDS[vendor.dialect]} == WORDS[vendor.dialect]
     assert body["own"] == {"a": 1}
     assert (stop, options, extra) == (["END"], {"top_k": 5}, {"own": {"a": 1}})
+
+
+@pytest.mark.parametrize("before", range(4, len(KEY), 4))
+async def test_a_key_at_the_end_of_long_words_is_not_cut(before: int) -> None:
+    """Where a provider's words are cut, no beginning of the key is left over (S3-15, X-07)."""
+    text = "x" * (LONGEST_MESSAGE - before) + KEY
+    with Loopback() as server:
+        server.script(failure(401, text))
+        with pytest.raises(LLMError) as caught:
+            await LLMProvider(LLMConfig(server.url, "m", api_key=KEY)).call("q")
+
+    assert "xxxx" in str(caught.value)
+    assert KEY[:4] not in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["robot", "", "USER ", None])
+def test_an_unknown_role_is_refused(role: Any) -> None:
+    """A role that nobody reads is a ValueError that lists those that there are (S4-08)."""
+    with pytest.raises(ValueError, match="use one of system, user, assistant, tool"):
+        LLMMessage(role, "x")
 
 
 async def test_connections_outlive_a_block() -> None:
