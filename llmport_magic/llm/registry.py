@@ -20,7 +20,12 @@ from llmport_magic.llm.capabilities import (
     Provider,
     flag_names,
 )
-from llmport_magic.llm.catalogue import provider_from, provider_of_file, shipped_providers
+from llmport_magic.llm.catalogue import (
+    model_named,
+    provider_from,
+    provider_of_file,
+    shipped_providers,
+)
 from llmport_magic.llm.plugins import installed_providers
 from llmport_magic.llm.selection import (
     ProviderRow,
@@ -49,8 +54,9 @@ __all__ = [
     "register_provider",
 ]
 
-# Providers date the snapshots of a model: `gpt-4o-mini-2024-07-18` is `gpt-4o-mini`.
-_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+# Providers date the snapshots of a model: `gpt-4o-mini-2024-07-18` is `gpt-4o-mini`, and
+# `claude-opus-5-5-20260921` is `claude-opus-5-5`.
+_DATED = re.compile(r"-20\d{2}(-\d{2}-\d{2}|\d{4})$")
 
 
 class LLMRegistry:
@@ -168,11 +174,9 @@ class LLMRegistry:
         rows = self.providers(installed=False) if provider is None else (self.provider(provider),)
         for wanted in dict.fromkeys((name, _DATED.sub("", name))):
             for row in rows:
-                if wanted in row.models:
-                    return row.models[wanted]
-                for profile in row.models.values():
-                    if wanted in profile.aliases:
-                        return profile
+                profile = model_named(row.models, wanted)
+                if profile is not None:
+                    return profile
         return None
 
     def list_models(
@@ -222,14 +226,18 @@ class LLMRegistry:
     def find_cheapest_model_with_capabilities(
         self, *names: str, **wanted: Any
     ) -> LLMProfile | None:
-        """Give the cheapest of the models that fit and whose price is known.
+        """Give the cheapest of the models that fit, whose price is known and that do not end.
 
         Args:
             *names: capabilities that it must have.
             **wanted: as for `find_models`.
         """
         found = self.find_models(**dict.fromkeys(names, True), **wanted)
-        priced = [(cost, profile) for profile in found if (cost := _cost(profile)) is not None]
+        priced = [
+            (cost, profile)
+            for profile in found
+            if profile.retired_on is None and (cost := _cost(profile)) is not None
+        ]
         return min(priced, key=lambda pair: (pair[0], pair[1].name))[1] if priced else None
 
 
