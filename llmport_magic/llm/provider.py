@@ -12,6 +12,7 @@ from llmport_magic.errors import ConfigError, LLMError, UsageError
 from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import Message, as_messages
+from llmport_magic.llm.retirement import warn_of_retirement
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
@@ -250,8 +251,10 @@ class LLMProvider(BaseLLMConnector):
         names = legal_names((*(tool.name for tool in tools), *asked))
         choice = options.get("tool_choice") or ""
         schema = options.get("json_schema")
+        model = options.get("model") or self.model_name_for_api
+        warn_of_retirement(self.provider_name, model)
         return Call(
-            model=options.get("model") or self.model_name_for_api,
+            model=model,
             messages=with_tool_names(given, names),
             stream=stream,
             max_tokens=self._longest(options.get("max_tokens", config.max_tokens)),

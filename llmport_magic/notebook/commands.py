@@ -11,9 +11,13 @@ from typing import Any
 
 from llmport_magic.errors import ConfigError, ModuleNotStoredError, UsageError
 from llmport_magic.modules.version import Version
+from llmport_magic.notebook.model_table import model_table
 from llmport_magic.progress import ModuleRequest
 from llmport_magic.session import Session, session
 from llmport_magic.settings import Settings, resolve
+
+# How many models of each provider are shown where all providers are.
+_MOST_MODELS = 8
 
 
 def run(command: str, words: list[str], shell: Any) -> None:
@@ -31,12 +35,16 @@ def _say(*lines: str) -> None:
 
 def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
     from llmport_magic.llm.registry import choose_provider, default_model
+    from llmport_magic.llm.retirement import retirement
     from llmport_magic.modules.sandbox import level
 
     settings, memory = resolve(), session()
+    ends: str | None = None
     try:
         provider, why = choose_provider(settings)
-        answers = f"{provider} {settings.model or default_model(provider)} ({why})"
+        model = settings.model or default_model(provider)
+        answers = f"{provider} {model} ({why})"
+        ends = retirement(provider, model)
     except ConfigError as error:
         answers = f"nobody yet: {error}"
     totals = memory.totals
@@ -47,6 +55,7 @@ def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
     names = memory.store(settings).names()
     _say(
         f"answers    {answers}",
+        *([f"note       {ends}"] if ends else []),
         "sends      the prompt, and what `--with` or {{ }} names; nothing else",
         f"checks     {level()} · trust = {settings.trust} ({settings.source('trust')})",
         f"modules    {', '.join(names) or 'none yet'} (in {memory.store(settings).directory})",
@@ -57,13 +66,26 @@ def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
 
 
 def _models(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    from llmport_magic.llm.registry import provider_rows
+    from llmport_magic.llm.registry import default_registry, provider_rows
 
-    for row in provider_rows():
-        if words and row.name not in words:
-            continue
+    rows = provider_rows()
+    names = [row.name for row in rows]
+    for word in words:
+        if word not in names:
+            near = difflib.get_close_matches(word, names, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names)}"
+            raise UsageError(f"there is no provider `{word}`: {hint}")
+    for row in rows:
         mark = "✓" if row.available else "·"
-        _say(f"{mark} {row.name:<12} {row.hint}", *(f"    {model}" for model in row.models))
+        if row.name in words:
+            profiles = default_registry().provider(row.name).models.values()
+            _say(f"{mark} {row.name:<12} {row.hint}", *model_table(profiles))
+        elif not words:
+            shown = [f"    {model}" for model in row.models[:_MOST_MODELS]]
+            if len(row.models) > _MOST_MODELS:
+                more = len(row.models) - _MOST_MODELS
+                shown.append(f"    … and {more} more: `%llmport models {row.name}`")
+            _say(f"{mark} {row.name:<12} {row.hint}", *shown)
 
 
 def _config(words: list[str], shell: Any) -> None:  # noqa: ARG001
@@ -288,7 +310,7 @@ def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
     _say(
         HELP,
         "%llmport                      who answers, what is sent, modules, tokens and cost",
-        "%llmport models [PROVIDER]    providers, their models, and what is missing",
+        "%llmport models [PROVIDER]    providers, what is missing; one: its models, prices",
         "%llmport config               every setting and where it comes from",
         "%llmport modules              stored modules",
         "%llmport show NAME [VERSION | --draft]",

@@ -34,6 +34,8 @@ def complete(_: Any, event: Any) -> list[str]:
     elif event.line.startswith("%%"):
         found = [flag for flags, *_ in CELL_OPTIONS for flag in flags]
         found += module_names()
+    elif before == "models" and words[0] == "%llmport":
+        found = providers()
     elif before == "%llmport":
         found = list(SUBCOMMANDS)
     else:

@@ -1,0 +1,48 @@
+"""Tells of models that their provider stops to serve; never takes another one by itself."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from datetime import date
+
+_told: set[tuple[str, str]] = set()
+_lock = threading.Lock()
+
+
+def retirement(provider: str, model: str) -> str | None:
+    """Say when a model ends and what to use instead; `None` for one that stays.
+
+    Args:
+        provider: its name in the registry.
+        model: as the provider spells it.
+    """
+    from llmport_magic.llm.registry import default_registry
+
+    registry = default_registry()
+    if not model or provider not in {row.name for row in registry.providers(installed=False)}:
+        return None
+    profile = registry.find_model(model, provider)
+    if profile is None or profile.retired_on is None:
+        return None
+    ends = "ended" if date.fromisoformat(profile.retired_on) <= _today() else "ends"
+    instead = f": use `{profile.replacement}`" if profile.replacement else ""
+    return f"`{model}` of `{provider}` {ends} on {profile.retired_on}{instead}"
+
+
+def warn_of_retirement(provider: str, model: str) -> None:
+    """Warn of a model that ends, once in a session; the call is made, the server decides."""
+    if (provider, model) in _told:
+        return
+    with _lock:
+        if (provider, model) in _told:
+            return
+        _told.add((provider, model))
+    message = retirement(provider, model)
+    if message is not None:
+        # As if the user's own code had said it: Python shows this category nowhere else.
+        warnings.warn_explicit(message, DeprecationWarning, "llmport_magic", 1, "__main__")
+
+
+def _today() -> date:
+    return date.today()  # noqa: DTZ011 - the day where the user is

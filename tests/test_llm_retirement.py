@@ -1,0 +1,171 @@
+"""Models that end, and models by the hundred: what users are told of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+from asking import asking
+from loopback import Loopback, reply
+
+from llmport_magic.errors import UsageError
+from llmport_magic.llm import embedded, retirement
+from llmport_magic.llm.registry import default_registry, provider_rows
+from llmport_magic.notebook import commands, completion
+from llmport_magic.settings import configure
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """Serve what the test scripts."""
+    with Loopback() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody be told yet, on a day between two retirements, with nothing local."""
+    monkeypatch.setattr(retirement, "_told", set())
+    monkeypatch.setattr(retirement, "_today", lambda: date(2026, 11, 21))
+    monkeypatch.setattr(embedded, "installed", lambda *_: False)
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
+
+
+# What ends
+
+
+async def test_a_model_that_ends_is_asked_with_one_warning(server: Loopback) -> None:
+    """One warning names the day and the replacement; the same model is asked still (S1-15)."""
+    server.always(reply())
+    llm = asking(server, provider="openai", model="gpt-4o-mini")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await llm.call("q")
+        await llm.call("q")
+
+    told = [str(each.message) for each in caught if each.category is DeprecationWarning]
+    assert told == ["`gpt-4o-mini` of `openai` ends on 2027-01-14: use `gpt-6-luna`"]
+    assert [request.json["model"] for request in server.requests] == ["gpt-4o-mini"] * 2
+
+
+async def test_after_its_end_a_model_is_asked_still(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the day the warning says so, for the model of one call, too; the server decides."""
+    monkeypatch.setattr(retirement, "_today", lambda: date(2027, 1, 14))
+    server.always(reply())
+    llm = asking(server, provider="openai", model="gpt-6.1-terra")
+
+    with pytest.warns(DeprecationWarning, match="gpt-4o-mini-2024-07-18` of `openai` ended on"):
+        await llm.call("q", model="gpt-4o-mini-2024-07-18")
+
+    assert server.requests[0].json["model"] == "gpt-4o-mini-2024-07-18"
+
+
+async def test_what_stays_and_what_is_unknown_is_not_warned_of(server: Loopback) -> None:
+    """Neither a current model nor a server of one's own is warned of."""
+    server.always(reply())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await asking(server, provider="openai", model="gpt-6.1-terra").call("q")
+        await asking(server, provider="openai", model="of-tomorrow").call("q")
+        await asking(server, provider="elsewhere", model="gpt-4o-mini").call("q")
+
+
+def test_the_warning_is_seen() -> None:
+    """Python shows the warning with its usual filters, which hide those of libraries (S1-15)."""
+    code = (
+        "from llmport_magic.llm.retirement import warn_of_retirement as warn\n"
+        "for model in ('claude-3-opus-20240229', 'claude-3-opus-20240229', 'claude-sonnet-5-5'):\n"
+        "    warn('anthropic', model)"
+    )
+
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert seen.stderr.count("DeprecationWarning") == 1
+    assert "ended on 2026-01-05: use `claude-opus-5-5`" in seen.stderr
+
+
+def test_the_status_tells_of_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """`%llmport` has a line for a model that ends, and none for another (S1-15)."""
+    for model in ("gpt-4o-mini", "gpt-6.1-terra"):
+        configure(provider="openai", model=model, api_key="planted-key-0123456789")
+        commands.run("", [], None)
+    old, new = capsys.readouterr().out.split("answers ")[1:]
+
+    assert "ends on 2027-01-14: use `gpt-6-luna`" in old
+    assert "note " not in new
+
+
+def test_what_ends_is_not_the_cheapest() -> None:
+    """A model that ends is found by what it can do, but never proposed (S1-13)."""
+    registry = default_registry()
+    cheapest = registry.find_cheapest_model_with_capabilities("tools", "vision")
+
+    assert cheapest is not None
+    assert cheapest.retired_on is None
+    assert "gpt-4o-mini" in {profile.name for profile in registry.find_models(vision=True)}
+
+
+def test_a_snapshot_is_its_model() -> None:
+    """The date of a snapshot, with hyphens or without, does not hide a model (S1-11)."""
+    for name in ("claude-opus-5-5", "claude-opus-5-5-20260921", "claude-opus-5-5-2026-09-21"):
+        profile = default_registry().find_model(name, "anthropic")
+        assert profile is not None
+        assert profile.name == "claude-opus-5-5"
+    assert default_registry().find_model("claude-opus-5-5-1234", "anthropic") is None
+
+
+# By the hundred
+
+
+def test_the_list_of_all_stays_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """All providers are shown with their first models and how to see the others (X-06)."""
+    commands.run("models", [], None)
+    lines = capsys.readouterr().out.splitlines()
+    many = len(default_registry().provider("openrouter").models)
+
+    assert f"    … and {many - 8} more: `%llmport models openrouter`" in lines
+    assert "    deepseek/deepseek-v4.1-flash" in lines
+    assert len(lines) < 90
+
+
+def test_the_list_of_one_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """One provider's list has every model with window, prices and end; unknown is a dash (X-06)."""
+    commands.run("models", ["openai", "groq"], None)
+    out = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in out.splitlines()}
+
+    for name in ("openai", "groq"):
+        assert set(default_registry().provider(name).models) <= lines.keys()
+    assert lines["gpt-6.1-terra"][1:5] == ["1,050,000", "1", "0.05", "5"]
+    assert "up to 272,000 tokens of prompt" in out
+    assert lines["qwen/qwen3.6-27b"][1:5] == ["-", "-", "-", "-"]
+    assert "until 2027-01-14, then gpt-6-luna" in out
+    assert "anthropic" not in out
+
+
+def test_a_misspelt_provider_is_helped() -> None:
+    """A name that is no provider's gets the nearest one instead of nothing."""
+    with pytest.raises(UsageError, match="did you mean `openrouter`"):
+        commands.run("models", ["openroter"], None)
+
+
+def test_completion_knows_all_of_them() -> None:
+    """After `-m` every model is offered, after `models` every provider (X-06)."""
+
+    def offered(line: str, symbol: str = "") -> list[str]:
+        return completion.complete(None, SimpleNamespace(line=line, symbol=symbol))
+
+    models = default_registry().provider("openrouter").models
+    assert set(models) == set(offered("%%llmport x -p openrouter -m "))
+    assert "anthropic/claude-opus-5.5" in offered("%%llmport x -m anthropic/cl", "anthropic/cl")
+    assert offered("%llmport models openr", "openr") == ["openrouter"]
+    assert {row.name for row in provider_rows()} == set(offered("%llmport models "))
