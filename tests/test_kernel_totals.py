@@ -44,7 +44,7 @@ def test_the_status_counts_every_answer(shell: Kernel, server: Loopback) -> None
     server.script(type(whole)(named, 200, whole.headers, chunked=True))
     assert shell.run(CELL).status == "ok"
     exact = shell.run("%llmport").stdout
-    assert "1 calls · 2,000 + 1,000 tokens · $0.0009" in exact
+    assert "1 call · 2,000 + 1,000 tokens · $0.0009" in exact
 
     server.script(streamed("x" * 4000, HANG))
     cell = shell.start(CELL.replace("circle\n", "disc\n"))
@@ -56,3 +56,4 @@ def test_the_status_counts_every_answer(shell: Kernel, server: Loopback) -> None
     estimated = shell.run("%llmport").stdout
     assert "2 calls · about 2," in estimated
     assert " + 2,000 tokens" in estimated
+    assert "+ 1 call of unknown price" in estimated

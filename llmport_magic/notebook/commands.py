@@ -33,6 +33,10 @@ def _say(*lines: str) -> None:
     print("\n".join(lines))  # noqa: T201 - what the user asked for
 
 
+def _calls(count: int) -> str:
+    return f"{count} call{'s' * (count != 1)}"
+
+
 def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
     from llmport_magic.llm.registry import choose_provider, default_model
     from llmport_magic.llm.retirement import retirement
@@ -50,7 +54,7 @@ def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
     totals = memory.totals
     cost = f" · ${totals.cost:.4f}" if totals.cost else ""
     if totals.unpriced_calls and totals.cost:
-        cost += f" + {totals.unpriced_calls} calls of unknown price"
+        cost += f" + {_calls(totals.unpriced_calls)} of unknown price"
     about = "about " if totals.estimated_calls else ""
     names = memory.store(settings).names()
     _say(
@@ -59,7 +63,7 @@ def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
         "sends      the prompt, and what `--with` or {{ }} names; nothing else",
         f"checks     {level()} · trust = {settings.trust} ({settings.source('trust')})",
         f"modules    {', '.join(names) or 'none yet'} (in {memory.store(settings).directory})",
-        f"so far     {totals.calls} calls · {about}{totals.prompt_tokens:,} + "
+        f"so far     {_calls(totals.calls)} · {about}{totals.prompt_tokens:,} + "
         f"{totals.completion_tokens:,} tokens{cost}",
         "`%llmport help` lists what else there is",
     )
