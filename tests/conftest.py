@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from staying import replacements
 
 from llmport_magic import settings
 
 _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
 # `TEST_TRANSPORT=httpx2` runs the tests on the other HTTP library.
 _TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
-_connect = socket.socket.connect
-_connect_ex = socket.socket.connect_ex
-_getaddrinfo = socket.getaddrinfo
-
-
-def _is_loopback(host: object) -> bool:
-    name = host.decode() if isinstance(host, bytes) else host
-    return name in {"localhost", "::1", "0.0.0.0", "::", "", None} or str(name).startswith("127.")
 
 
 @pytest.fixture(autouse=True)
@@ -34,30 +25,9 @@ def only_loopback(
     The code under test may catch the refusal, so what was tried is kept and looked at in the end.
     """
     tried: list[object] = []
-
-    def refuse(host: object) -> None:
-        if not _is_loopback(host):
-            tried.append(host)
-            raise AssertionError(f"a test tried to leave the machine: {host!r}")
-
-    def connect(self: socket.socket, address: object) -> None:
-        if isinstance(address, tuple):
-            refuse(address[0])
-        return _connect(self, address)  # type: ignore[arg-type]
-
-    def connect_ex(self: socket.socket, address: object) -> int:
-        if isinstance(address, tuple):
-            refuse(address[0])
-        return _connect_ex(self, address)  # type: ignore[arg-type]
-
-    def getaddrinfo(host: object, *given: Any, **options: Any) -> Any:
-        refuse(host)
-        return _getaddrinfo(host, *given, **options)  # type: ignore[arg-type]
-
     if "integration" not in request.keywords:
-        monkeypatch.setattr(socket.socket, "connect", connect)
-        monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        for owner, name, function in replacements(tried):
+            monkeypatch.setattr(owner, name, function)
     yield tried
     assert not tried, f"the test tried to leave the machine: {tried}"
 

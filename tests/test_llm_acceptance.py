@@ -340,6 +340,21 @@ async def test_no_test_leaves_the_machine(only_loopback: list[object]) -> None:
     only_loopback.clear()
 
 
+def test_no_kernel_leaves_the_machine() -> None:
+    """A process that a test starts with the tests on its path is held back as well (X-05)."""
+    code = "import socket; socket.create_connection(('192.0.2.1', 443), 1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "a test tried to leave the machine: '192.0.2.1'" in done.stderr
+
+
 def test_tests_of_real_vendors_are_skipped_visibly() -> None:
     """Without keys the tests of real vendors are skipped, and say which key to set (S4-30)."""
     remote = [row for row in shipped_providers() if row.key_required]
