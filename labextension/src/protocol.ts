@@ -11,7 +11,7 @@ export const PROTOCOL = 1;
 
 const SHORT = 2_000;
 const LONG = 2_000_000;
-const MANY = 500;
+const MANY = 2_000;
 
 export interface IHello {
   type: 'hello';

@@ -58,6 +58,14 @@ describe('parse()', () => {
     });
   });
 
+  it('offers every model of a provider that has hundreds', () => {
+    const models = Array.from({ length: 700 }, (_, number) => `vendor/model-${number}`);
+    const providers = [{ name: 'openrouter', models }];
+    expect(parse({ ...fixture.kernel_to_front.ready, providers })).toMatchObject({
+      providers: [{ models }]
+    });
+  });
+
   it('reads where a cell goes', () => {
     expect(parse(place)).toMatchObject({ after: null, name: 'circle', rewrite: false });
     expect(parse({ ...place, after: 'c1', rewrite: true })).toMatchObject({
