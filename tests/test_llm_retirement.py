@@ -7,14 +7,16 @@ import sys
 import warnings
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from asking import asking
 from loopback import Loopback, reply
 
-from llmport_magic.errors import UsageError
+from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm import embedded, retirement
+from llmport_magic.llm.catalogue import provider_of_file
 from llmport_magic.llm.registry import default_registry, provider_rows
 from llmport_magic.notebook import commands, completion
 from llmport_magic.settings import configure
@@ -93,6 +95,19 @@ def test_the_warning_is_seen() -> None:
     assert "ended on 2026-01-05: use `claude-opus-5-5`" in seen.stderr
 
 
+def test_a_row_of_your_own_may_say_when_a_model_ends(tmp_path: Path) -> None:
+    """A day is read as YAML writes it, with quotes or without; another word is refused (S1-22)."""
+    row = "name: mine\nbase_url: https://x.example/v1\nmodels: {old: {retired_on: %s}}\n"
+    for number, day in enumerate(("2026-01-31", "'2026-01-31'", "soon")):
+        (tmp_path / f"{number}.yaml").write_text(row % day, "utf-8")
+
+    for number in (0, 1):
+        read = provider_of_file(tmp_path / f"{number}.yaml")
+        assert read.models["old"].retired_on == "2026-01-31"
+    with pytest.raises(ConfigError, match=r"2.yaml: models.old: `retired_on` is a day"):
+        provider_of_file(tmp_path / "2.yaml")
+
+
 def test_the_status_tells_of_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     """`%llmport` has a line for a model that ends, and none for another (S1-15)."""
     for model in ("gpt-4o-mini", "gpt-6.1-terra"):
@@ -134,6 +149,7 @@ def test_the_list_of_all_stays_short(capsys: pytest.CaptureFixture[str]) -> None
 
     assert f"    … and {many - 8} more: `%llmport models openrouter`" in lines
     assert "    deepseek/deepseek-v4.1-flash" in lines
+    assert not {"    qwen/qwen3-32b", "    gpt-4o-mini"} & set(lines), "what ends is not proposed"
     assert len(lines) < 90
 
 

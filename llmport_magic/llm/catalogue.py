@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -157,12 +158,23 @@ def _profile(name: str, content: Any, provider: str, source: str) -> LLMProfile:
             **{"name": name, "provider": provider, **given}
             | {
                 "family": ModelFamily(given.get("family", ModelFamily.CUSTOM)),
+                "retired_on": _day(given.get("retired_on")),
                 "aliases": tuple(given.get("aliases") or ()),
                 "capabilities": LLMCapabilities(**capabilities),
             }
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{source}: {error}") from None
+
+
+def _day(value: Any) -> str | None:
+    """Read a day as YAML or JSON has it: a date, or its text."""
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise ValueError(f"`retired_on` is a day like 2026-12-31, not `{value}`") from None
 
 
 @cache

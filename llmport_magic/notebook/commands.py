@@ -6,8 +6,9 @@ import difflib
 import json
 import sys
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import ConfigError, ModuleNotStoredError, UsageError
 from llmport_magic.modules.version import Version
@@ -15,6 +16,10 @@ from llmport_magic.notebook.model_table import model_table
 from llmport_magic.progress import ModuleRequest
 from llmport_magic.session import Session, session
 from llmport_magic.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import LLMProfile
+    from llmport_magic.llm.registry import ProviderRow
 
 # How many models of each provider are shown where all providers are.
 _MOST_MODELS = 8
@@ -80,16 +85,20 @@ def _models(words: list[str], shell: Any) -> None:  # noqa: ARG001
             hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names)}"
             raise UsageError(f"there is no provider `{word}`: {hint}")
     for row in rows:
+        if words and row.name not in words:
+            continue
         mark = "✓" if row.available else "·"
-        if row.name in words:
-            profiles = default_registry().provider(row.name).models.values()
-            _say(f"{mark} {row.name:<12} {row.hint}", *model_table(profiles))
-        elif not words:
-            shown = [f"    {model}" for model in row.models[:_MOST_MODELS]]
-            if len(row.models) > _MOST_MODELS:
-                more = len(row.models) - _MOST_MODELS
-                shown.append(f"    … and {more} more: `%llmport models {row.name}`")
-            _say(f"{mark} {row.name:<12} {row.hint}", *shown)
+        profiles = default_registry().provider(row.name).models.values()
+        lines = model_table(profiles) if words else _first_models(row, profiles)
+        _say(f"{mark} {row.name:<12} {row.hint}", *lines)
+
+
+def _first_models(row: ProviderRow, profiles: Iterable[LLMProfile]) -> list[str]:
+    """Name the first models that do not end, and how to see the others."""
+    stays = (profile.name for profile in profiles if profile.retired_on is None)
+    shown = [f"    {name}" for name in islice(stays, _MOST_MODELS)]
+    more = len(row.models) - len(shown)
+    return [*shown, f"    … and {more} more: `%llmport models {row.name}`"] if more else shown
 
 
 def _config(words: list[str], shell: Any) -> None:  # noqa: ARG001
