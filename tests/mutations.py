@@ -192,7 +192,9 @@ class _Recorded:
         self.status_code = damaged.status
         self.headers = {"content-type": damaged.kind}
 
-    async def aiter_raw(self) -> AsyncIterator[bytes]:
+    @property
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in its pieces."""
         for piece in self._pieces:
             yield piece
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpcore
 import pytest
-from asking import asking
-from loopback import Loopback, reply
+from asking import asking, pieces_of
+from loopback import HANG, Loopback, data, event, events, reply
 
+from llmport_magic.errors import LLMStreamError
 from llmport_magic.llm.clients import make_client, route_to
 from llmport_magic.llm.sockets import Backend
 from llmport_magic.llm.wire import Limits, Network
@@ -119,7 +120,8 @@ async def test_both_libraries_use_it(library: str) -> None:
 
     with Loopback() as there:
         there.script(reply("yes"))
-        response = await client.post(f"{there.url}/chat/completions", json={})
+        response = await client.send("POST", f"{there.url}/chat/completions", 5.0, content=b"{}")
+        await response.aread()
 
         stream = response.extensions["network_stream"]
         assert type(stream).__module__ == "llmport_magic.llm.sockets"
@@ -136,3 +138,18 @@ async def test_a_long_prompt_arrives_whole() -> None:
 
         assert answer.content == "read"
         assert there.requests[0].json["messages"][0]["content"] == "é" * 1_500_000
+
+
+@pytest.mark.parametrize("end", [(), (0.01,), (HANG,)], ids=["ended", "ending", "hanging"])
+async def test_a_stream_that_fails_gives_its_connection_back(end: tuple[Any, ...]) -> None:
+    """Many failures, however the server goes on after them, leave room for a call (S4-19)."""
+    failing = events(event("a"), data({"error": {"message": "no"}}), *end)
+    with Loopback() as there:
+        llm = asking(there, limits=Limits(pool_size=2), timeout_ms=5_000)
+        for _ in range(12):
+            there.script(failing)
+            with pytest.raises(LLMStreamError):
+                await pieces_of(llm)
+        there.script(reply("still here"))
+
+        assert (await llm.complete("q")).content == "still here"

@@ -15,6 +15,9 @@ class Inflow:
 
     Args:
         source: gives the bytes.
+
+    Attributes:
+        whole: whether the source has come to its own end.
     """
 
     def __init__(self, source: AsyncIterator[bytes]) -> None:
@@ -26,6 +29,7 @@ class Inflow:
         self._waiting: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self.whole = False
 
     async def take(self, due: float) -> bytes | None:
         """Give what has arrived since the last time, or `None` at the end.
@@ -91,6 +95,7 @@ class Inflow:
             async for piece in self._source:
                 self._pieces.append(piece)
                 self._wake()
+            self.whole = True
         except Exception as error:  # noqa: BLE001 - raised where the bytes are read
             self._failure = error
         finally:

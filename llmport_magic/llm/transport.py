@@ -12,7 +12,7 @@ import atexit
 import contextlib
 import os
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
@@ -114,7 +114,10 @@ class Incoming:
     ) -> None:
         self._response = response
         self._client = client
-        self._inflow = Inflow(_pieces(response))
+        # The mock transport's responses hold their body. Not `aiter_raw` for the others: it closes
+        # the response at its end, and cancelled in that, the pool would lose the place.
+        body: Any = response.aiter_bytes() if response.is_stream_consumed else response.stream
+        self._inflow = Inflow(aiter(body))
         self._size = 0
         self.outgoing = outgoing
         self.clock = clock
@@ -148,7 +151,7 @@ class Incoming:
         else:
             self._size += len(chunk or b"")
             if before <= most:
-                return chunk and masked(chunk[: most - before])  # the next reading says the rest
+                return chunk and masked(chunk[: most - before])
             failure = LLMStreamError(
                 f"the answer is over {most:,} bytes (`max_body_bytes`)", **names(self.outgoing)
             )
@@ -192,7 +195,7 @@ class Incoming:
 
     async def close(self) -> None:
         """Hang up, unless the response was read to its end."""
-        whole = self._response.is_closed
+        whole = self._inflow.whole
         await self._inflow.close()
         client, self._client = self._client, None
         if client is not None:
@@ -205,11 +208,6 @@ class Incoming:
         return httpx.Response(
             self.status, headers=kept, content=text.encode(), request=self.outgoing.scrubbed()
         )
-
-
-def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Give the body as it comes, also of a response that holds it: the mock transport's do."""
-    return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
 
 class Transport:
