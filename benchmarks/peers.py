@@ -201,6 +201,21 @@ def reached(runs: Runs) -> list[str]:
     return rows
 
 
+def write(runs: Runs, packages: dict[str, list[str]], before: str) -> None:
+    """Keep what was measured so far; draw it where every client was measured."""
+    ratios = {name: {what: ratio(runs, name, what) for what in RATIOS} for name in runs}
+    result: dict[str, Any] = {
+        "machine": [before, machine()],
+        "packages": packages,
+        "microseconds": runs,
+        "ratios": ratios,
+        "table": [*table(runs), "", *reached(runs)],
+    }
+    (CACHE / "peers.json").write_text(json.dumps(result, indent=1))
+    if len(runs) == len(PEERS):
+        (ROOT / "docs" / "connectors.svg").write_text(draw(ratios))
+
+
 def main() -> None:
     """Measure, print, write and draw."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -211,20 +226,11 @@ def main() -> None:
     with server() as url:
         for number in range(rounds):
             for peer in random.sample(peers, len(peers)):
+                print(f"round {number + 1}: {peer.name}", file=sys.stderr, flush=True)
                 runs[peer.name].append(measure(peer, url, long=number == 0))
-                print(f"round {number + 1}: {peer.name}", file=sys.stderr)
-    lines = [*table(runs), "", *reached(runs)]
-    print("\n".join([f"before: {before}", f"after:  {machine()}", "", *lines]))
-    result: dict[str, Any] = {
-        "machine": [before, machine()],
-        "rounds": rounds,
-        "packages": packages,
-        "microseconds": runs,
-        "ratios": {name: {what: ratio(runs, name, what) for what in RATIOS} for name in runs},
-    }
-    (CACHE / "peers.json").write_text(json.dumps(result, indent=1))
-    if len(peers) == len(PEERS):
-        (ROOT / "docs" / "connectors.svg").write_text(draw(result["ratios"]))
+            write(runs, packages, before)
+    print("\n".join([f"before: {before}", f"after:  {machine()}", "", *table(runs)]))
+    print("\n".join(["", *reached(runs)]))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any
 
 CALLS, WIDE, WIDE_ROUNDS, FIRST_TOKENS = 300, 100, 4, 60
 EVENTS, STREAMS, PACED = 2_000, 3, 100
-GROWTH_CALLS, CANCELS, OPENED = 2_000, 20, 1_000
+GROWTH_CALLS, CANCELS, OPENED = 1_000, 10, 1_000
 LONGEST_CLOSING = 2.0
 
 told: dict[str, Any] = {}
@@ -98,10 +98,10 @@ async def streams(client: Any) -> None:
 
 async def growth(client: Any) -> None:
     """Measure by how many kilobytes 1,000 calls let the process grow."""
-    for _ in range(500):
+    for _ in range(200):
         await client.call()
     tracemalloc.start()
-    for _ in range(200):
+    for _ in range(100):
         await client.call()
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
