@@ -1,4 +1,4 @@
-"""Draws the ratios as bars, on a scale of powers: legible on a light and on a dark page."""
+"""Draws the ratios as bars, on a logarithmic scale: legible on a light and on a dark page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ WIDTH, NAMES, VALUES, ROW, HEAD = 760, 190, 60, 17, 34
 LOWEST, HIGHEST = 0.25, 64.0
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.page { fill: #ffffff }
 .head { font-weight: 600; font-size: 13px }
 .value { font-variant-numeric: tabular-nums }
 .bar { fill: #8c959f } .ours { fill: #0969da } .yard { fill: #57606a }
 .line { stroke: #57606a; stroke-dasharray: 3 3 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 }
+  text { fill: #e6edf3 } .page { fill: #0d1117 }
   .bar { fill: #6e7681 } .ours { fill: #4493f8 } .yard { fill: #9198a1 }
   .line { stroke: #9198a1 }
 }
@@ -61,12 +62,11 @@ def draw(ratios: dict[str, dict[str, float]]) -> str:
         one = _place(1.0)
         parts.append(f'<line class="line" x1="{one}" y1="{begin}" x2="{one}" y2="{top}"/>')
         top += HEAD - 20
-    said = (
-        "CPU time of the client, raw httpx = 1, shorter is better; each step of the scale a power"
-    )
+    said = "CPU time of the client, raw httpx = 1, on a logarithmic scale; shorter is better"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top:.0f}" role="img" '
         f'aria-label="{said}">\n<style>{STYLE}</style>\n'
+        f'<rect class="page" width="{WIDTH}" height="{top:.0f}"/>\n'
         f'<text class="head" x="8" y="18">What a call costs</text>\n'
         f'<text x="8" y="36">{said}</text>\n' + "\n".join(parts) + "\n</svg>\n"
     )
