@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from loopback import Loopback
 from staying import replacements
+from vendors import VENDORS
 
-from llmport_magic import settings
+from llmport_magic import bridge, settings
+from llmport_magic.llm import embedded
+from llmport_magic.llm import provider as provider_module
+from llmport_magic.llm.registry import close_connectors, default_registry
 
 _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
 # `TEST_TRANSPORT=httpx2` runs the tests on the other HTTP library.
@@ -51,3 +57,32 @@ def _clean_environment(
     (tmp_path / "home" / "ipython").mkdir(parents=True)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "home" / "ipython"))
     settings.reset_configuration()
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """Serve what the test scripts."""
+    with Loopback() as running:
+        yield running
+
+
+@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.dialect)
+def vendor(request: pytest.FixtureRequest) -> Any:
+    """Take each vendor's format in turn."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _forget_refusals() -> None:
+    provider_module._REFUSED.clear()
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the test a fresh registry, nobody on the local port and nothing embedded."""
+    monkeypatch.setattr(embedded, "installed", lambda *_: False)
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
+    default_registry.cache_clear()
+    yield
+    bridge.run(close_connectors())
+    default_registry.cache_clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from asking import KEY, asking
 from loopback import Loopback, Script, events, raw
 
 from llmport_magic.errors import LLMContentError, LLMError, LLMStreamError, UsageError
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.dialects import anthropic_messages as dialect
 from llmport_magic.llm.wire import ErrorDetails
@@ -139,18 +137,6 @@ def test_nothing_is_refused_that_was_not_sent() -> None:
 
 
 # Over real sockets
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
 
 
 def claude(server: Loopback, **fields: Any) -> Any:

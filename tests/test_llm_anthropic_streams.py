@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -226,13 +225,6 @@ def test_the_streams_hold_what_they_are_to_hold() -> None:
 
 
 # Over real sockets
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 def claude(server: Loopback, **fields: Any) -> Any:

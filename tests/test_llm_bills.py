@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ from loopback import Loopback, raw
 from llmport_magic.llm.cost import Cost
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.reply import LLMResponse
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 async def answer(

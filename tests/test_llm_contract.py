@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asking import KEY
 from loopback import Loopback
-from vendors import COMPLETION, PROMPT, VENDORS, asking
+from vendors import COMPLETION, PROMPT, asking
 
 from llmport_magic.errors import LLMOutputError, UsageError
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.messages import Image, Message
 
 USAGE = {
@@ -38,24 +36,6 @@ WEATHER = {
 }
 CALLS = [("c0", "web_weather", {"city": "Köln"}), ("c1", "web_weather", {"city": 'O"slo'})]
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA=")
-
-
-@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.dialect)
-def vendor(request: pytest.FixtureRequest) -> Any:
-    """Take each vendor's format in turn."""
-    return request.param
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
 
 
 # Text

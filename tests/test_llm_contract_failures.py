@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,31 +14,12 @@ from loopback import HANG, Loopback, Request, Script, raw
 from vendors import VENDORS, asking
 
 from llmport_magic.errors import LLMError, LLMStreamError
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import LLMStatusError, LLMTimeoutError
 from llmport_magic.llm.wire import Limits
 
 # Ollama passes over what a model does not know.
 NEGOTIATING = [vendor for vendor in VENDORS if vendor.dialect != "ollama_chat"]
-
-
-@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.dialect)
-def vendor(request: pytest.FixtureRequest) -> Any:
-    """Take each vendor's format in turn."""
-    return request.param
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])

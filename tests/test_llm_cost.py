@@ -35,13 +35,6 @@ PRICED = LLMCapabilities(
 UNPRICED_PARTS = LLMCapabilities(input_cost_per_1k_tokens=0.001, output_cost_per_1k_tokens=0.01)
 
 
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
 def usage(prompt: int = 1000, completion: int = 100, **parts: int) -> dict[str, int]:
     """Write token counts."""
     return {"prompt_tokens": prompt, "completion_tokens": completion, **parts}

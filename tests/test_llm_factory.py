@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +20,6 @@ from llmport_magic.errors import ConfigError
 from llmport_magic.llm import LLMProvider, MockConnector, create_llm_handler
 from llmport_magic.llm.registry import default_registry
 from llmport_magic.llm.selection import close_connectors
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

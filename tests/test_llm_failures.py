@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from asking import KEY, asking, no_wait, pieces_of
@@ -15,7 +13,6 @@ from llmport_magic.errors import (
     LLMError,
     LLMStreamError,
 )
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import (
@@ -23,19 +20,6 @@ from llmport_magic.llm.transport import (
     LLMStatusError,
     Transport,
 )
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
-
 
 # Failures before an answer
 

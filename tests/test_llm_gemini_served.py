@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from asking import KEY, asking, no_wait
 from loopback import Loopback, Script, data, events, raw
 
 from llmport_magic.errors import LLMContentError, LLMStreamError
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.messages import Message
 from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
@@ -28,18 +26,6 @@ WEATHER = {
     "description": "tells the weather",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
 }
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
 
 
 def _gemini(server: Loopback, **fields: Any) -> LLMProvider:

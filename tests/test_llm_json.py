@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,13 +25,6 @@ PERSON = {
     "$defs": {"pet": {"type": "object", "properties": {"age": {"type": "integer"}}}},
 }
 CODE = '{"code": "```python\\nx = {1: [2]}\\n```"}'
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 class Legacy(BaseLLMConnector):

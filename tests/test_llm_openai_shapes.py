@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from llmport_magic.llm.dialects import openai_chat, openai_completions
 from llmport_magic.llm.messages import Image, Message, ToolCall
 from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.wire import Call, ErrorDetails
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 def _body(*messages: Message, **fields: Any) -> dict[str, Any]:

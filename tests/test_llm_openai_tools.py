@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -294,13 +293,6 @@ def test_any_splitting_gives_the_same_calls(
     assert [(name, json.loads(text)) for _, name, text in calls] == [
         (f"t{number}", wanted) for number, wanted in enumerate(arguments)
     ]
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 # Over a real connection

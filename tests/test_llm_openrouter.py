@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from asking import KEY, asking
@@ -24,13 +23,6 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 12, "cache_write_tokens": 100, "audio_tokens": 0},
     "total_tokens": 196,
 }
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 async def test_the_model_s_name_and_the_key_go_as_they_are(server: Loopback) -> None:

@@ -14,12 +14,11 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from scripted import GOOD, PROMPT, fenced
 
-from llmport_magic import bridge, configure, llmport
+from llmport_magic import configure, llmport
 from llmport_magic import session as sessions
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import PROVIDER_CONFIG, BaseLLMConnector, embedded, register_provider
+from llmport_magic.llm import PROVIDER_CONFIG, BaseLLMConnector, register_provider
 from llmport_magic.llm.registry import (
-    close_connectors,
     connector_for,
     default_registry,
     provider_rows,
@@ -62,15 +61,7 @@ class Echo(BaseLLMConnector):
         return fenced(GOOD)
 
 
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a fresh registry, nobody on the local port and nothing embedded."""
-    monkeypatch.setattr(embedded, "installed", lambda *_: False)
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
-    default_registry.cache_clear()
-    yield
-    bridge.run(close_connectors())
-    default_registry.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 @pytest.fixture

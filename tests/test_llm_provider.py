@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,25 +19,11 @@ from llmport_magic.errors import (
     ConfigError,
     UsageError,
 )
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.transport import (
     LLMTimeoutError,
 )
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
-
 
 # Plain calls
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 from loopback import Loopback, reply
 
-from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import embedded
 from llmport_magic.llm.capabilities import (
     LLMCapabilities,
     LLMProfile,
@@ -30,7 +27,6 @@ from llmport_magic.llm.registry import (
     CONNECTOR_MAP,
     LLMRegistry,
     capabilities_of,
-    close_connectors,
     connector_for,
     default_registry,
     provider_rows,
@@ -41,22 +37,7 @@ KEY = "planted-key-0123456789abcdef"
 OTHER = "another-key-fedcba9876543210"
 
 
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a fresh registry, nobody on the local port and nothing embedded."""
-    monkeypatch.setattr(embedded, "installed", lambda *_: False)
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
-    default_registry.cache_clear()
-    yield
-    bridge.run(close_connectors())
-    default_registry.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 # The catalogue

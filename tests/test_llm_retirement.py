@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,13 +19,6 @@ from llmport_magic.llm.catalogue import provider_of_file
 from llmport_magic.llm.registry import default_registry, provider_rows
 from llmport_magic.notebook import commands, completion
 from llmport_magic.settings import configure
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import logging
 import pickle
 import sys
 import traceback
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -22,13 +21,6 @@ from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import LLMStatusError, LLMTimeoutError, Transport
 
 KEY = "planted-key-0123456789abcdef"
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -21,19 +21,6 @@ from llmport_magic.llm.streams import ResponseStream
 ONCE = RetryPolicy(attempts=1)
 
 
-@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.dialect)
-def vendor(request: pytest.FixtureRequest) -> Any:
-    """Take each vendor's format in turn."""
-    return request.param
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def exits(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """Collect what leaves, and look through it."""

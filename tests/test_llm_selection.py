@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 import pytest
 from loopback import Loopback, failure, raw, reply
 
-from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm import embedded, selection, transport
 from llmport_magic.llm.capabilities import (
@@ -23,7 +21,6 @@ from llmport_magic.llm.registry import (
     CONNECTOR_MAP,
     PROVIDER_CONFIG,
     choose_provider,
-    close_connectors,
     connector_for,
     default_model,
     default_registry,
@@ -36,25 +33,10 @@ KEY = "planted-key-0123456789abcdef"
 OTHER = "another-key-fedcba9876543210"
 
 
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
 REAL_ANSWERS = transport.answers
 
 
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a fresh registry, nobody on the local port and nothing embedded."""
-    monkeypatch.setattr(embedded, "installed", lambda *_: False)
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
-    default_registry.cache_clear()
-    yield
-    bridge.run(close_connectors())
-    default_registry.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 # Who answers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from asking import asking, pieces_of
@@ -14,24 +13,10 @@ from llmport_magic.errors import (
     LLMError,
     LLMStreamError,
 )
-from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.transport import (
     LLMStatusError,
 )
 from llmport_magic.llm.wire import Limits
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
-
 
 # Streams
 

@@ -7,7 +7,7 @@ that no provider takes, and one that becomes the same name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -257,13 +257,6 @@ class Streamed:
         async for _ in stream:
             pass
         return stream.response
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 def test_every_format_with_tools_is_here() -> None:

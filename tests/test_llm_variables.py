@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from loopback import Loopback, reply
 
-from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import embedded
 from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.registry import (
     choose_provider,
-    close_connectors,
     connector_for,
     default_model,
     default_registry,
@@ -25,22 +20,7 @@ KEY = "planted-key-0123456789abcdef"
 PREFIXES = ("LLMPORT", "MINDX")
 
 
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a fresh registry, nobody on the local port and nothing embedded."""
-    monkeypatch.setattr(embedded, "installed", lambda *_: False)
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
-    default_registry.cache_clear()
-    yield
-    bridge.run(close_connectors())
-    default_registry.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 @pytest.mark.parametrize(

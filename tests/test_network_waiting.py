@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 
 import pytest
@@ -19,13 +18,6 @@ from llmport_magic.llm.retry import RetryPolicy, backoff
 from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError, LLMTimeoutError
 from llmport_magic.llm.wire import Limits
 from llmport_magic.settings import resolve
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 def _noting(server: Loopback, *scripts: Script) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from llmport_magic.secrets import Secret
 
 # The document's own file, letter by letter.
 LOOM = (Path(__file__).parent / "fixtures" / "loom.toml").read_text("utf-8")
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
 
 
 def written(folder: Path, text: str, name: str = "loom.toml") -> Path:

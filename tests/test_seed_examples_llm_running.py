@@ -31,13 +31,6 @@ from llmport_magic.llm.registry import default_registry
 
 
 @pytest.fixture
-def server() -> Iterator[Loopback]:
-    """Serve what the test scripts."""
-    with Loopback() as running:
-        yield running
-
-
-@pytest.fixture
 def presets(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the presets of the document lead to the server."""
     with presets_at(server, monkeypatch):
