@@ -226,3 +226,20 @@ async def test_a_pool_is_not_outgrown(server: Loopback) -> None:
 
     assert {answer.content for answer in answers} == {"hi"}
     assert server.accepts == 3
+
+
+async def test_who_stops_waiting_for_a_connection_takes_none(server: Loopback) -> None:
+    """Calls that are cancelled before they got a connection leave it to those after them."""
+    server.script(Script(silent=True))
+    llm = asking(server, limits=Limits(pool_size=1))
+    stuck = asyncio.create_task(llm.call("q"))
+    await asyncio.to_thread(server.wait_for_requests, 1)
+    waiting = [asyncio.create_task(llm.call("q")) for _ in range(3)]
+    await asyncio.sleep(0.05)
+
+    for call in (*waiting, stuck):
+        call.cancel()
+    server.always(reply("hi"))
+
+    assert (await llm.call("q")).content == "hi"
+    assert len(server.requests) == 2

@@ -5,6 +5,7 @@ A client is made once for a route and kept: making its TLS context takes 20 ms o
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import cache, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -88,19 +89,23 @@ class Client:
     on, and the bill with it, and the connection would count it as open. So a client that had to
     leave one gets no more requests, and closes as soon as its other answers are there.
 
+    Over HTTP/1.1 a request waits here until a connection is free: those that wait in the libraries'
+    pools are looked at anew, all of them, with each one that comes or goes.
+
     Args:
         http: the library.
         inner: its client.
+        places: connections at most.
         shares: whether answers share a connection.
 
     Attributes:
         retired: whether it gets no more requests.
     """
 
-    def __init__(self, http: ModuleType, inner: Any, *, shares: bool) -> None:
+    def __init__(self, http: ModuleType, inner: Any, places: int, *, shares: bool) -> None:
         self._http = http
         self._inner = inner
-        self._shares = shares
+        self._free = None if shares else asyncio.Semaphore(places)
         self._busy = 0
         self.retired = False
 
@@ -117,6 +122,8 @@ class Client:
         address = _url(self._http, url)
         timeouts = {"timeout": {"connect": connect}}
         request = self._http.Request(method, address, extensions=timeouts, **parts)
+        if self._free is not None:
+            await self._free.acquire()
         self._busy += 1
         try:
             return await self._inner.send(request, stream=True)
@@ -137,7 +144,10 @@ class Client:
 
     async def _done(self, *, whole: bool) -> None:
         self._busy -= 1
-        self.retired |= self._shares and not whole
+        if self._free is not None:
+            self._free.release()
+            return
+        self.retired |= not whole
         if self.retired and not self._busy:
             await self._inner.aclose()
 
@@ -191,7 +201,7 @@ def make_client(http: ModuleType, route: Route, handler: Any = None) -> Client:
         # There is no public way to hand it over; a version that has another name keeps its own.
         core = import_module(http.__name__.replace("httpx", "httpcore"))
         pool._network_backend = Backend(core)  # type: ignore[union-attr] # noqa: SLF001
-    return Client(http, client, shares=route.http2)
+    return Client(http, client, route.pool_size, shares=route.http2)
 
 
 @cache
