@@ -336,3 +336,21 @@ async def test_the_example_of_the_page_runs(
     assert shown.endswith("Yes, it rains.")
     assert server.requests[0].json["model"] == "claude-sonnet-5-5"
     assert server.requests[1].json["system"] == "Be short."
+
+
+@given(st.text(), st.sampled_from(["text_delta", "thinking_delta", "input_json_delta"]))
+def test_the_quick_way_reads_the_same(text: str, kind: str) -> None:
+    """A piece of the text reads the same the quick way; anything else takes the usual one."""
+    delta = {"type": kind, "text": text}
+    event = {"type": "content_block_delta", "index": 0, "delta": delta}
+    quick, usual = dialect.stream_reader(), dialect.stream_reader()
+    for reader in (quick, usual):
+        reader.read(began(), "")
+
+    chunk = quick.quick(json.dumps(event).encode())
+
+    if kind == "text_delta" and text:
+        assert chunk == usual.read(event, "")
+    else:
+        assert chunk is None
+    assert quick.quick(json.dumps({**event, "error": {"message": "no"}}).encode()) is None

@@ -183,7 +183,12 @@ class ErrorDetails:
 
 
 class StreamReader(Protocol):
-    """Reads the events of one stream; made anew for each."""
+    """Reads the events of one stream; made anew for each.
+
+    It may have a `quick(data: bytes) -> Chunk | None`, too: it is given each event as it came, and
+    reads those that hold a piece of the text and nothing else. For another it gives `None` and
+    takes no notice, and the event takes the usual way.
+    """
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:
         """Read one event; `None` where it holds nothing of the answer."""

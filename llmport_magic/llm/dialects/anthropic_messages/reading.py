@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from llmport_magic.llm.dialects.anthropic_messages.writing import is_thought
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
@@ -69,6 +71,22 @@ def _refusal(end: Mapping[str, Any]) -> str:
     return string(mapping(end.get("stop_details")).get("explanation")) or ""
 
 
+class _Text(msgspec.Struct, gc=False):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """An event as nearly all of them are: a piece of the text."""
+
+    type: Literal["content_block_delta"]
+    delta: _Text
+    error: None = None
+
+
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+
+
 class Reader:
     """Reads the events of one stream.
 
@@ -88,6 +106,17 @@ class Reader:
     def complete(self) -> bool:
         """Whether a stop reason or the last event has come."""
         return self._finished
+
+    def quick(self, data: bytes) -> Chunk | None:
+        """Read an event that holds a piece of the text and nothing else; `None` for another."""
+        try:
+            text = _decode_usual(data).delta.text
+        except (ValueError, RecursionError):
+            return None
+        if not text:
+            return None
+        self._said = True
+        return Chunk.of_text(text, self._model)
 
     def read(self, data: Mapping[str, Any], event: str) -> Chunk | None:
         """Read one event; `None` where it holds nothing of the answer."""
