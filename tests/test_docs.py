@@ -128,3 +128,11 @@ def test_public_names_can_be_imported() -> None:
         module = importlib.import_module(package)
         for name in module.__all__:
             assert getattr(module, name) is not None
+
+
+def test_the_architecture_names_every_file_of_the_connector_layer() -> None:
+    """A stranger finds each file of the flat folder in the list of a call's steps."""
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    files = (ROOT / "llmport_magic/llm").glob("*.py")
+    names = sorted(path.name for path in files if path.name != "__init__.py")
+    assert [name for name in names if f"llm/{name}`" not in text] == []
