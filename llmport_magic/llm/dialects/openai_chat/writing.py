@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmport_magic.llm.json_replies import instructed
 from llmport_magic.llm.messages import Message, ToolCall
 from llmport_magic.llm.tools import Tool
 from llmport_magic.llm.wire import Call, WireRequest, kept
 
-_JSON_OBJECT = "Answer with one JSON object and nothing else."
 # https://platform.openai.com/docs/guides/structured-outputs (read 2026-11-21): what `strict` has
 # no room for.
 _NOT_STRICT = frozenset(
@@ -50,7 +50,7 @@ def _messages(call: Call, shape: Mapping[str, Any] | None) -> list[dict[str, Any
     looped = bool(call.tools) or any(message.tool_calls for message in call.messages)
     messages: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
-    for message in call.messages:
+    for message in _worded(call, shape):
         if message.role != "tool" and shown:
             messages.append({"role": "user", "content": shown})
             shown = []
@@ -59,11 +59,6 @@ def _messages(call: Call, shape: Mapping[str, Any] | None) -> list[dict[str, Any
             shown += _pictures(message)
     if shown:
         messages.append({"role": "user", "content": shown})
-    wish = _json_wish(call, shape)
-    if wish and messages and messages[0]["role"] == "system" and not call.messages[0].images:
-        messages[0]["content"] = f"{messages[0]['content']}\n\n{wish}".lstrip()
-    elif wish:
-        messages.insert(0, {"role": "system", "content": wish})
     if call.prefill:
         # https://api-docs.deepseek.com/guides/chat_prefix_completion
         messages.append({"role": "assistant", "content": call.prefill, "prefix": True})
@@ -153,17 +148,16 @@ def _response_format(call: Call) -> dict[str, Any] | None:
     return None
 
 
-def _json_wish(call: Call, shape: Mapping[str, Any] | None) -> str:
-    """Say in words what the request's fields do not say."""
-    if call.json_schema is not None:
-        if shape is not None and shape["type"] == "json_schema":
-            return ""
-        schema = json.dumps(call.json_schema, default=dict)
-        return f"{_JSON_OBJECT} It fits this JSON schema: {schema}"
-    # OpenAI answers 400 to `json_object` unless some message has the word; DeepSeek and Groq ask
-    # for it, too: https://platform.openai.com/docs/guides/structured-outputs#json-mode.
-    named = any("json" in message.content.lower() for message in call.messages)
-    return _JSON_OBJECT if call.json_mode and not named else ""
+def _worded(call: Call, shape: Mapping[str, Any] | None) -> Sequence[Message]:
+    """Say in words what the request's fields do not say.
+
+    OpenAI answers 400 to `json_object` unless some message has the word; DeepSeek and Groq ask
+    for it, too: https://platform.openai.com/docs/guides/structured-outputs#json-mode.
+    """
+    said = shape is not None and shape["type"] == "json_schema"
+    if said or not (call.json_mode or call.json_schema):
+        return call.messages
+    return instructed(call.messages, call.json_schema)
 
 
 def _strict(schema: Any, *, root: bool = True) -> bool:
