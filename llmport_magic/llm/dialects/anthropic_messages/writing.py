@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from llmport_magic.llm.json_replies import instructed
 from llmport_magic.llm.messages import Image, LLMRole, Message
 from llmport_magic.llm.tools import Tool
 from llmport_magic.llm.wire import Call, WireRequest, kept, mapping
@@ -22,7 +22,6 @@ _MAX_TOKENS = 4096
 _HOTTEST = 1.0
 # The first turn must be the user's, and a model without prefill wants the last one to be, too.
 _GO_ON = "Continue the conversation."
-_JSON_ONLY = "Answer with one JSON object and nothing else: no prose, no code fence."
 
 # Blocks of what a model thought, with the field that makes each what it is.
 THOUGHTS = {"thinking": "thinking", "redacted_thinking": "data"}
@@ -86,12 +85,11 @@ def _temperature(call: Call) -> float | None:
 
 
 def _system(call: Call) -> str:
-    said = [message.content for message in call.messages if message.role == LLMRole.SYSTEM]
+    given: Iterable[Message] = call.messages
     if call.json_mode and not _format(call):
         # There is no flag for JSON without a schema.
-        said.append(_JSON_ONLY)
-        if call.json_schema:
-            said.append(f"It follows this JSON schema: {json.dumps(dict(call.json_schema))}")
+        given = instructed(given, call.json_schema)
+    said = [message.content for message in given if message.role == LLMRole.SYSTEM]
     if call.tools and _forces(call) and FORCED in call.refused:
         what = "one of the tools" if call.tool_choice == "required" else f"`{call.tool_choice}`"
         said.append(f"Answer by calling {what}, not in words.")
