@@ -1,0 +1,71 @@
+"""`generate_text`: the shortest way to ask any connector, and what becomes of its words."""
+
+from __future__ import annotations
+
+import pytest
+from asking import asking
+from loopback import Loopback, reply
+
+from llmport_magic.errors import UsageError
+from llmport_magic.llm import BaseLLMConnector, MockConnector
+from llmport_magic.llm.registry import connector_for, default_registry
+from llmport_magic.settings import resolve
+
+
+class Legacy(BaseLLMConnector):
+    """What a third party writes: one method."""
+
+    def call_llm(self, prompt: str) -> str:
+        """Greet."""
+        return "hi"
+
+
+async def test_generate_text_leaves_out_what_is_none(server: Loopback) -> None:
+    """Without a limit and a temperature neither is sent; the rest is mapped (S2-01, S2-22)."""
+    server.always(reply("hi"))
+    options, stop = {"top_k": 1}, ["END"]
+
+    text = await asking(server).generate_text(
+        "q", stop_sequences=stop, system_prompt="s", options=options, top_p=0.5, seed=0
+    )
+
+    body = server.requests[0].json
+    assert text == "hi"
+    assert body["messages"][0] == {"role": "system", "content": "s"}
+    assert (body["stop"], body["top_p"], body["seed"]) == (["END"], 0.5, 0)
+    assert not {"max_tokens", "max_completion_tokens", "temperature"} & body.keys()
+    assert (options, stop) == ({"top_k": 1}, ["END"])
+
+
+async def test_generate_text_asks_the_model_that_is_named(server: Loopback) -> None:
+    """Another model may be named, and without one the connector's is asked (S2-07)."""
+    server.always(reply("hi"))
+    llm = asking(server)
+
+    await llm.generate_text("q", "other:8b", 5, 0.0)
+    await llm.generate_text("q", None or llm.model_name_for_api)
+
+    first, second = (request.json for request in server.requests)
+    assert (first["model"], first["max_tokens"], first["temperature"]) == ("other:8b", 5, 0.0)
+    assert second["model"] == "m"
+
+
+@pytest.mark.parametrize("llm", [Legacy(), MockConnector("hi")])
+async def test_generate_text_refuses_what_it_does_not_know(llm: BaseLLMConnector) -> None:
+    """An unknown word is an error that names the way for what only a provider knows (S2-22)."""
+    with pytest.raises(UsageError, match="`extra`"):
+        await llm.generate_text("q", mirostat_tau=1)
+    assert await llm.generate_text("q", extra={"mirostat_tau": 1}) == "hi"
+
+
+def test_every_connector_says_who_and_which_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is in the catalogue has a provider's name and a model's (S2-07)."""
+    default_registry.cache_clear()
+    for row in default_registry().providers():
+        for variable in row.api_key_vars:
+            monkeypatch.setenv(variable, "planted-key-0123456789abcdef")
+        llm = connector_for(resolve(provider=row.name))
+
+        assert llm.provider_name == row.name
+        assert isinstance(llm.model_name_for_api, str)
+    assert Legacy().provider_name == "legacy"
