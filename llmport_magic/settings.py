@@ -7,6 +7,7 @@ the environment, the user's file, defaults. Nothing is read before it is asked f
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import threading
 import types
@@ -32,10 +33,18 @@ class Settings:
     """One resolved set of values; times are in seconds unless a name says otherwise.
 
     Attributes:
-        provider: who answers; `auto` picks (see `registry.choose_provider`).
+        provider: who answers; `auto` picks: the provider whose key is there, a local server, or the
+            embedded model.
         model: the model's name as the provider spells it; `None` is the provider's default.
         base_url: where the provider answers; `None` is the catalogue's.
         api_key: the key; `None` looks it up in the provider's environment variables.
+        api_key_env: environment variables that hold the key, instead of the provider's own; said
+            together with `base_url` it allows that key to go there.
+        api_key_file: a file that holds the key, read again when the provider refuses it.
+        keyring: whether the system's keyring is asked for a key, where `keyring` is installed.
+        ask_for_key: whether a missing key is asked for with a hidden prompt, once.
+        headers: sent with every request to that provider.
+        options: parameters of the sampling in the provider's own words, for example `num_ctx`.
         temperature: sampling temperature; `None` leaves it to the strategy.
         max_tokens: the longest answer, in tokens; `None` is 4096, and 16384 for models that
             reason.
@@ -74,12 +83,34 @@ class Settings:
         templates: a file that replaces the prompt templates.
         embedded_model: `large`, `small` or the path of a GGUF file.
         embedded_threads: threads of the embedded model; `None` picks by the machine's load.
+        fallback: providers that are asked in this order where the first one fails; the prompt
+            then goes to them.
+        unhealthy_after: failures in a row after which a provider is passed over.
+        cool_down: how long it is passed over.
+        requests_per_minute: to one provider, by all connectors together; `None` is no limit but
+            that of the provider's row.
+        tokens_per_minute: the same for tokens, sent and received.
+        burst: how many requests may go out at once before the limit spaces them; `None` is a
+            minute's worth, and 1 where kernels share the limit.
+        shared_limits: whether all kernels of this user on this machine share those limits.
+        cache: whether an answer is kept and given again for the same request.
+        cache_seconds: how long it is given again.
+        cache_megabytes: the most that is kept.
+        update_context: what an update sends of the module: `whole`, or the `needed` functions
+            and an outline of the rest.
+        factory_config_path: the file of settings in JSON that `create_llm_handler` reads.
     """
 
     provider: str = "auto"
     model: str | None = None
     base_url: str | None = None
     api_key: Secret | None = None
+    api_key_env: tuple[str, ...] = ()
+    api_key_file: str | None = None
+    keyring: bool = False
+    ask_for_key: bool = False
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
@@ -115,6 +146,18 @@ class Settings:
     templates: str | None = None
     embedded_model: str | None = None
     embedded_threads: int | None = None
+    fallback: tuple[str, ...] = ()
+    unhealthy_after: int = 3
+    cool_down: float = 300.0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    burst: float | None = None
+    shared_limits: bool = False
+    cache: bool = False
+    cache_seconds: float = 604_800.0
+    cache_megabytes: float = 100.0
+    update_context: Literal["whole", "needed"] = "whole"
+    factory_config_path: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def source(self, name: str) -> str:
@@ -345,30 +388,41 @@ def _checked(name: str, value: Any, source: str) -> Any:
         return _converted(kind, value)
     except (TypeError, ValueError):
         shown = "the value given" if name == "api_key" else f"`{value}`"
-        shape = "a list" if typing.get_origin(kind) is tuple else kind.__name__
+        shapes = {tuple: "a list", Mapping: "a table"}
+        shape = shapes.get(typing.get_origin(kind)) or kind.__name__
         raise ConfigError(f"`{name}` in {source} must be {shape}, not {shown}") from None
 
 
 def _converted(kind: Any, value: Any) -> Any:
+    origin = typing.get_origin(kind)
     if kind is bool:
-        if isinstance(value, bool):
-            return value
-        words = {"1": True, "true": True, "yes": True, "on": True}
-        words |= {"0": False, "false": False, "no": False, "off": False}
-        return words[str(value).lower()] if str(value).lower() in words else _fail()
+        return _switch(value)
     if kind in (int, float):
-        number = kind(value)
-        if isinstance(value, bool) or number != float(value) or number < 0 or number != number:  # noqa: PLR0124
-            _fail()
-        return number
+        return _number(kind, value)
     if kind is Secret:
         return Secret(value)
-    if typing.get_origin(kind) is tuple:
+    if origin is tuple:
         parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
         return tuple(part if isinstance(part, str) else _fail() for part in parts)
-    if not isinstance(value, (str, os.PathLike)):
+    if origin is Mapping:
+        table = json.loads(value) if isinstance(value, str) else value
+        return dict(table) if isinstance(table, Mapping) else _fail()
+    return str(os.fspath(value)) if isinstance(value, (str, os.PathLike)) else _fail()
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    return words[str(value).lower()] if str(value).lower() in words else _fail()
+
+
+def _number(kind: type[int | float], value: Any) -> int | float:
+    number = kind(value)
+    if isinstance(value, bool) or number != float(value) or number < 0 or number != number:  # noqa: PLR0124
         _fail()
-    return str(os.fspath(value))
+    return number
 
 
 def _fail() -> typing.NoReturn:

@@ -202,7 +202,7 @@ async def test_what_passes_is_tried_again(server: Loopback, status: int, kind: s
     pieces = [piece async for piece in claude(server).stream("q")]
 
     assert response.content == "hello"
-    assert response.metadata["attempts"] == 2
+    assert response.metadata["sends"] == 2
     assert pieces == ["hel"]
     assert len(server.requests) == 4
 

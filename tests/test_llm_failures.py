@@ -63,7 +63,7 @@ async def test_trouble_passes(server: Loopback, status: int) -> None:
     response = await asking(server).call("q")
 
     assert response.content == "hi"
-    assert response.metadata["attempts"] == 3
+    assert response.metadata["sends"] == 3
     assert len({request.body for request in server.requests}) == 1
 
 
@@ -113,7 +113,7 @@ async def test_refused_parameters_are_learnt_once(server: Loopback) -> None:
     response = await asking(server).call("q")
     await pieces_of(asking(server))
 
-    assert response.metadata["attempts"] == 1
+    assert response.metadata["sends"] == 1
     assert len(server.requests) == 4
     for request in server.requests[2:]:
         assert request.json["max_completion_tokens"] == 4096

@@ -254,7 +254,7 @@ async def test_a_bad_answer_is_sent_back_once(server: Loopback) -> None:
 
     assert response.content == '{"name": "n"}'
     assert response.usage["total_tokens"] == 20 == llm.usage_total["total_tokens"]
-    assert response.metadata["attempts"] == 2
+    assert response.metadata["sends"] == 2
     first, second = (request.json for request in server.requests)
     *before, said, complaint = second["messages"]
     assert before == first["messages"]

@@ -132,7 +132,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(server: Loo
 
     answers = [await llm.call("q") for _ in range(3)]
 
-    assert [answer.metadata["attempts"] for answer in answers] == [1, 1, 1]
+    assert [answer.metadata["sends"] for answer in answers] == [1, 1, 1]
     assert server.accepts == 3
 
 

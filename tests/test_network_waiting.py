@@ -90,7 +90,7 @@ async def test_a_connection_that_breaks_before_the_answer_is_made_again(server: 
     server.script(cut, cut, reply("hi"), cut, streamed("a"), cut, cut, cut)
     llm = asking(server)
 
-    assert (await llm.call("q")).metadata["attempts"] == 3
+    assert (await llm.call("q")).metadata["sends"] == 3
     assert await pieces_of(llm) == ["a"]
     with pytest.raises(LLMConnectionError, match="broke before an answer began") as caught:
         await llm.call("q")

@@ -50,7 +50,7 @@ class Ask:
         budget: of the retries; shared by a connector's calls.
         transport: sends it.
         refused: parameters that the model refuses; added to when it refuses one more.
-        notes: `attempts`, `request_id` and the like, for the response's metadata.
+        notes: `sends`, `request_id` and the like, for the response's metadata.
     """
 
     target: Target
@@ -73,7 +73,7 @@ async def whole(ask: Ask) -> tuple[Chunk, Any]:
     clock = Clock(ask.limits, reasoning=ask.target.reasoning)
 
     async def once(number: int) -> tuple[Chunk, Any]:
-        ask.notes["attempts"] = number
+        ask.notes["sends"] = number
         incoming = await _send(ask, clock)
         try:
             body = await incoming.read_all()
@@ -125,7 +125,7 @@ async def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
     clock = Clock(ask.limits, reasoning=ask.target.reasoning)
 
     async def once(number: int) -> Incoming:
-        ask.notes["attempts"] = number
+        ask.notes["sends"] = number
         return await _send(ask, clock)
 
     incoming = await with_retries(once, ask.policy, ask.budget, clock.left)

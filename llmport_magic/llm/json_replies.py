@@ -197,7 +197,7 @@ def _summed(first: LLMResponse, second: LLMResponse) -> LLMResponse:
         for name in {**first.usage, **second.usage}
     }
     metadata = {**second.metadata, "repaired": True}
-    for name in ("attempts", "latency_ms", "cost_reported"):
+    for name in ("sends", "latency_ms", "cost_reported"):
         parts = [r.metadata[name] for r in (first, second) if name in r.metadata]
         if len(parts) == 2:  # noqa: PLR2004 - a sum needs both
             metadata[name] = sum(parts)

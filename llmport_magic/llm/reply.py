@@ -97,8 +97,10 @@ class LLMResponse:
         reasoning: the text of the model's reasoning, never part of the answer.
         thinking: blocks that the provider wants back unread with the next request.
         metadata: `usage_estimated` (bool), `raw_finish_reason`, `request_id`, `response_id`,
-            `attempts`, `latency_ms`, `cut_off` (true where the answer was broken off), and
-            `cost_reported` in US dollars where the provider says it.
+            `sends` (how often the request was sent), `latency_ms`, `cut_off` (true where the
+            answer was broken off), `cached` (true where it was kept from an earlier call),
+            `cost_reported` in US dollars where the provider says it, and `attempts`, one mapping
+            for each provider that a router asked.
         raw: the provider's own object, for a plain call.
         prices: of the model, where the connector was told them; else the catalogue's count.
     """

@@ -7,6 +7,7 @@ import inspect
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -161,7 +162,7 @@ def connector_for(settings: Settings) -> BaseLLMConnector:
     if isinstance(row.connector, BaseLLMConnector):
         return row.connector
     values = {n: v for n, v in settings.values().items() if n != "log"}
-    cache_key = (id(row), *values.items())
+    cache_key = (id(row), *((name, _hashable(value)) for name, value in values.items()))
     with _lock:
         if cache_key not in _connectors:
             while len(_connectors) >= _MOST_CONNECTORS:
@@ -169,6 +170,10 @@ def connector_for(settings: Settings) -> BaseLLMConnector:
             # The row is kept with it: its id stays its own as long as it is in the key.
             _connectors[cache_key] = (row, _made(row, settings))
         return _connectors[cache_key][1]
+
+
+def _hashable(value: Any) -> Any:
+    return repr(sorted(value.items())) if isinstance(value, Mapping) else value
 
 
 def _model(row: Provider, settings: Settings) -> str | None:

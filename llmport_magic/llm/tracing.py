@@ -285,7 +285,7 @@ class CallSpan:
             "llm.model": self._model() or response.model,
             "gen_ai.response.id": metadata.get("response_id"),
             "llm.request_id": metadata.get("request_id"),
-            "llm.attempts": metadata.get("attempts"),
+            "llm.attempts": metadata.get("sends"),
             "llm.tokens.estimated": metadata.get("usage_estimated"),
             "llm.cost.usd": response.cost.dollars,
             "llm.cost.source": response.cost.source,
