@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import re
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import replace
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm.capabilities import (
-    LLMCapabilities,
-    LLMProfile,
-    ModelFamily,
-    Provider,
-    flag_names,
-)
+from llmport_magic.llm.capabilities import Provider
 from llmport_magic.llm.catalogue import (
-    model_named,
     provider_from,
     provider_of_file,
     shipped_providers,
 )
+from llmport_magic.llm.models import Models
 from llmport_magic.llm.plugins import installed_providers
+from llmport_magic.llm.provider_views import CONNECTOR_MAP, PROVIDER_CONFIG
 from llmport_magic.llm.selection import (
     ProviderRow,
     capabilities_of,
@@ -54,12 +47,8 @@ __all__ = [
     "register_provider",
 ]
 
-# Providers date the snapshots of a model: `gpt-4o-mini-2024-07-18` is `gpt-4o-mini`, and
-# `claude-opus-5-5-20260921` is `claude-opus-5-5`.
-_DATED = re.compile(r"-20\d{2}(-\d{2}-\d{2}|\d{4})$")
 
-
-class LLMRegistry:
+class LLMRegistry(Models):
     """Providers by name, in the order in which `auto` searches them.
 
     Reading needs no lock: a change puts a new mapping in the place of the old one.
@@ -164,104 +153,6 @@ class LLMRegistry:
             self._look_further()
         return tuple(sorted(self._providers.values(), key=lambda row: row.order))
 
-    def find_model(self, name: str, provider: str | None = None) -> LLMProfile | None:
-        """Give a model by its name or another name of it, or `None` where it is not known.
-
-        Args:
-            name: as a provider spells it, with or without the date of a snapshot.
-            provider: where to look; everywhere when it is `None`.
-        """
-        rows = self.providers(installed=False) if provider is None else (self.provider(provider),)
-        for wanted in dict.fromkeys((name, _DATED.sub("", name))):
-            for row in rows:
-                profile = model_named(row.models, wanted)
-                if profile is not None:
-                    return profile
-        return None
-
-    def list_models(
-        self, provider: str | None = None, family: ModelFamily | str | None = None
-    ) -> tuple[LLMProfile, ...]:
-        """Give the known models, of one provider and one family where they are named."""
-        rows = self.providers() if provider is None else (self.provider(provider),)
-        return tuple(
-            profile
-            for row in rows
-            for profile in row.models.values()
-            if family is None or profile.family == family
-        )
-
-    def find_models(
-        self,
-        *,
-        min_context_window: int | None = None,
-        max_cost: float | None = None,
-        **flags: bool,
-    ) -> tuple[LLMProfile, ...]:
-        """Give the models that can do what is asked for; what is not known does not count.
-
-        Args:
-            min_context_window: in tokens.
-            max_cost: US dollars for 1,000 tokens of input and 1,000 of output.
-            **flags: capabilities, as `vision=True`.
-
-        Raises:
-            ValueError: a capability that does not exist.
-        """
-        for name in flags:
-            if name not in flag_names():
-                near = difflib.get_close_matches(name, flag_names(), n=1)
-                hint = f"did you mean `{near[0]}`?" if near else ", ".join(sorted(flag_names()))
-                raise ValueError(f"unknown capability `{name}`: {hint}")
-        return tuple(
-            profile
-            for profile in self.list_models()
-            if _fits(profile.capabilities, min_context_window, max_cost, flags)
-        )
-
-    def get_models_by_capability(self, name: str, value: bool = True) -> tuple[LLMProfile, ...]:
-        """Give the models that have a capability: `find_models` by another name."""
-        return self.find_models(**{name: value})
-
-    def find_cheapest_model_with_capabilities(
-        self, *names: str, **wanted: Any
-    ) -> LLMProfile | None:
-        """Give the cheapest of the models that fit, whose price is known and that do not end.
-
-        Args:
-            *names: capabilities that it must have.
-            **wanted: as for `find_models`.
-        """
-        found = self.find_models(**dict.fromkeys(names, True), **wanted)
-        priced = [
-            (cost, profile)
-            for profile in found
-            if profile.retired_on is None and (cost := _cost(profile)) is not None
-        ]
-        return min(priced, key=lambda pair: (pair[0], pair[1].name))[1] if priced else None
-
-
-def _cost(profile: LLMProfile) -> float | None:
-    known = profile.capabilities
-    if known.input_cost_per_1k_tokens is None or known.output_cost_per_1k_tokens is None:
-        return None
-    return known.input_cost_per_1k_tokens + known.output_cost_per_1k_tokens
-
-
-def _fits(
-    known: LLMCapabilities,
-    min_context_window: int | None,
-    max_cost: float | None,
-    flags: Mapping[str, bool],
-) -> bool:
-    if min_context_window is not None and (known.max_context_window or 0) < min_context_window:
-        return False
-    if max_cost is not None:
-        prices = (known.input_cost_per_1k_tokens, known.output_cost_per_1k_tokens)
-        if None in prices or sum(price or 0 for price in prices) > max_cost:
-            return False
-    return all(getattr(known, name) == value for name, value in flags.items())
-
 
 @cache
 def default_registry() -> LLMRegistry:
@@ -274,79 +165,3 @@ def register_provider(
 ) -> Provider:
     """Add a provider to the registry that the package uses; see `LLMRegistry`."""
     return default_registry().register_provider(provider, replace=replace, **fields)
-
-
-def _row(name: str) -> Provider:
-    for row in default_registry().providers():
-        if row.name == name:
-            return row
-    raise KeyError(name)
-
-
-class _ProviderConfig(MutableMapping[str, Mapping[str, Any]]):
-    """A live view of the registry; setting a key registers a provider."""
-
-    def __getitem__(self, name: str) -> Mapping[str, Any]:
-        row = _row(name)
-        return MappingProxyType(
-            {
-                "api_key_vars": list(row.api_key_vars),
-                "default_model": row.default_model,
-                "model_env_var": row.model_env_var or f"LLMPORT_{name.upper()}_MODEL",
-                "base_url": row.base_url,
-                "dialect": row.dialect,
-                "connector": row.connector,
-            }
-        )
-
-    def __setitem__(self, name: str, fields: Mapping[str, Any]) -> None:
-        register_provider(name, replace=True, **dict(fields))
-
-    def __delitem__(self, name: str) -> None:
-        if name not in self:
-            raise KeyError(name)
-        default_registry().unregister_provider(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([row.name for row in default_registry().providers()])
-
-    def __len__(self) -> int:
-        return len(default_registry().providers())
-
-    def __contains__(self, name: object) -> bool:
-        return any(row.name == name for row in default_registry().providers())
-
-    def __repr__(self) -> str:
-        return f"PROVIDER_CONFIG({', '.join(self)})"
-
-
-class _ConnectorMap(MutableMapping[str, Any]):
-    """A live view of the connector classes by provider; setting one registers it."""
-
-    def __getitem__(self, name: str) -> Any:
-        from llmport_magic.llm.provider import LLMProvider
-        from llmport_magic.llm.selection import connector_class
-
-        row = _row(name)
-        return LLMProvider if row.connector is None else connector_class(row)
-
-    def __setitem__(self, name: str, connector: Any) -> None:
-        registry = default_registry()
-        if name in PROVIDER_CONFIG:
-            row = replace(registry.provider(name), connector=connector)
-            registry.register_provider(row, replace=True)
-        else:
-            registry.register_provider(name, connector=connector)
-
-    def __delitem__(self, name: str) -> None:
-        del PROVIDER_CONFIG[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(PROVIDER_CONFIG)
-
-    def __len__(self) -> int:
-        return len(PROVIDER_CONFIG)
-
-
-PROVIDER_CONFIG: MutableMapping[str, Mapping[str, Any]] = _ProviderConfig()
-CONNECTOR_MAP: MutableMapping[str, Any] = _ConnectorMap()
