@@ -117,7 +117,8 @@ def _known(ctx: Any, name: str, values: dict[str, Any]) -> BaseLLMConnector:
     assert isinstance(preset, LLMProvider)
     if "base_url" in values and _origin(values["base_url"]) != _origin(row.base_url):
         # The preset's key was given for the preset's server, and goes to no other.
-        values = {"api_key": None, "api_key_vars": (), "key_required": False, **values}
+        away = "the provider's own was set for another address"
+        values = {"api_key": None, "key_withheld": away, "key_required": False, **values}
     return LLMProvider(ctx, replace(preset.config, **_with_key(values)))
 
 
@@ -137,7 +138,8 @@ def _with_key(values: dict[str, Any]) -> dict[str, Any]:
     """Let a key of the section be the only one, and be required."""
     if values.get("api_key") is None and not values.get("api_key_vars"):
         return values
-    return {"api_key": None, "api_key_vars": (), **values, "key_required": True}
+    own = {"api_key": None, "api_key_vars": (), **values, "key_required": True}
+    return own | {"key_withheld": ""}
 
 
 def _values(section: Mapping[str, Any], where: str) -> dict[str, Any]:

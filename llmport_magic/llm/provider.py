@@ -59,6 +59,7 @@ class LLMConfig:
         provider: the name in messages, and in the registry where it is there.
         headers: sent with every request; what holds a key by its name becomes a secret.
         extra: merged into every request's body.
+        options: parameters of the sampling in the provider's own words, for every request.
         seed: of the sampling.
         dialect: the wire format, a module of `llm/dialects/`.
         api_key_vars: environment variables that may hold the key.
@@ -69,6 +70,7 @@ class LLMConfig:
         retry_budget: how many retries there are before successes must earn more.
         network: how requests leave this machine; `None` is as the settings say.
         hint: what to do where nobody answers at `base_url`.
+        key_withheld: why no key is looked up: the provider's was set for another address.
     """
 
     base_url: str
@@ -80,6 +82,7 @@ class LLMConfig:
     provider: str = "custom"
     headers: Mapping[str, str | Secret] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     dialect: str = "openai_chat"
     api_key_vars: tuple[str, ...] = ()
@@ -90,6 +93,7 @@ class LLMConfig:
     retry_budget: float = 10
     network: Network | None = None
     hint: str = ""
+    key_withheld: str = ""
 
     def __post_init__(self) -> None:
         key = self.api_key
@@ -269,7 +273,7 @@ class LLMProvider(BaseLLMConnector):
             tool_names={legal: name for name, legal in names.items()},
             json_mode=bool(options.get("json_mode") or schema),
             json_schema=schema,
-            options=options.get("options") or {},
+            options={**config.options, **(options.get("options") or {})},
             extra={**config.extra, **(options.get("extra") or {})},
         )
 
@@ -323,10 +327,12 @@ class LLMProvider(BaseLLMConnector):
         return self._network[1]
 
     def _key(self) -> Secret | None:
-        variables = key_variables(self.provider_name, self.config.api_key_vars)
-        key = self.config.api_key or find_key(variables)
-        if key is None and self.config.key_required:
-            raise ConfigError(missing_key(self.provider_name, self.config.api_key_vars))
+        config, name = self.config, self.provider_name
+        key = config.api_key
+        if key is None and not config.key_withheld:
+            key = find_key(key_variables(name, config.api_key_vars))
+        if key is None and config.key_required:
+            raise ConfigError(missing_key(name, config.api_key_vars, config.key_withheld))
         return Secret(key) if isinstance(key, str) else key
 
     async def _discover(self) -> str:
@@ -356,8 +362,13 @@ def check_options(names: Iterable[str]) -> None:
             raise UsageError(f"unknown option `{name}`: {hint}")
 
 
-def missing_key(provider: str, variables: Iterable[str]) -> str:
-    """Say which key is missing and where to put it."""
+def missing_key(provider: str, variables: Iterable[str], withheld: str = "") -> str:
+    """Say which key is missing and where to put it, or why one that is there is not used."""
+    if withheld:
+        return (
+            f"no key for `{provider}`: {withheld}; give `api_key` or `api_key_env` together with "
+            "`base_url` if it may go there"
+        )
     named = " or ".join(f"`{name}`" for name in variables) or "`api_key`"
     return f"no key for `{provider}`: set {named} in the environment, or choose another provider"
 

@@ -15,8 +15,9 @@ from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.secrets import find_key, key_variables, scrub
-from llmport_magic.settings import environment_base_url, environment_model, resolve
+from llmport_magic.llm.provider_settings import Key, key_of, settings_of
+from llmport_magic.secrets import Secret, hidden, scrub
+from llmport_magic.settings import administration, origin, resolve
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
@@ -64,9 +65,10 @@ def choose_provider(settings: Settings) -> tuple[str, str]:
     """
     from llmport_magic.llm.registry import default_registry
 
-    registry = default_registry()
+    registry, rules = default_registry(), administration()
     if settings.provider.lower() != "auto":
         row = registry.provider(settings.provider)
+        rules.check(row.name)
         return row.name, f"set by {settings.source('provider')}"
     if settings.base_url:
         return "local", f"`base_url` is set by {settings.source('base_url')}"
@@ -84,39 +86,54 @@ def choose_provider(settings: Settings) -> tuple[str, str]:
             # The provider that has the model goes first; sorting keeps the order of the others.
             more.sort(key=lambda row: settings.model not in row.models)
         for row in more:
-            why = _why_available(row)
+            why = None if rules.refusal(row.name) else _why_available(row, settings)
             if why:
                 return row.name, why
         candidates += more
-    variables = [name for row in candidates if not row.probe for name in row.api_key_vars[:1]]
-    raise ConfigError(
+    raise ConfigError(_nobody(candidates, settings))
+
+
+def _nobody(candidates: list[Provider], settings: Settings) -> str:
+    """Say how somebody could answer, and what lies there unused."""
+    rules = administration()
+    allowed = [row for row in candidates if not rules.refusal(row.name)]
+    variables = [name for row in allowed if not row.probe for name in row.api_key_vars[:1]]
+    inert = {name: place for layer in settings.layers for name, place in layer.inert.items()}
+    keys = [place for name, place in inert.items() if name.lower().endswith("api_key")]
+    if keys:
+        return (
+            f"nobody can answer: a key in {keys[0]} is not used until `%llmport trust` allows that "
+            "file; or set one in the environment"
+        )
+    return (
         f"nobody can answer: set a key ({', '.join(variables)}), start a local server, or install "
         "the embedded model with `%llmport model install`"
     )
 
 
-def _why_available(row: Provider) -> str | None:
+def _why_available(row: Provider, settings: Settings) -> str | None:
     """Say why a provider can be asked now, or `None` where it cannot."""
     if row.probe:
         # Its key is for a hosted server: it does not say that one runs here.
-        return f"a server answers at {_base_url(row)}" if _probe(row) else None
-    for variable in key_variables(row.name, row.api_key_vars):
-        if find_key((variable,)):
-            return f"{variable} is set"
+        base_url = settings_of(row, settings).base_url or ""
+        return f"a server answers at {base_url}" if _probe(row, base_url) else None
     if row.name == "embedded":
         from llmport_magic.llm import embedded
 
         return "it is installed" if embedded.installed() else None
-    return None
+    if not row.api_key_vars:
+        return None
+    key = key_of(row, settings_of(row, settings))
+    return f"{key.source} is set" if key.secret is not None else None
 
 
-def _probe(row: Provider) -> bool:
+def _probe(row: Provider, base_url: str) -> bool:
     """Ask a local server, at most every few seconds, if it is there."""
     from llmport_magic.llm.addresses import endpoint
     from llmport_magic.llm.dialects import dialect_named
     from llmport_magic.llm.transport import answers
 
-    now, base_url = time.monotonic(), _base_url(row)
+    now = time.monotonic()
     asked, answered = _probed.get(base_url, (float("-inf"), False))
     if now - asked > _PROBE_LASTS_SECONDS:
         dialect = dialect_named(row.dialect)
@@ -130,18 +147,6 @@ def _probe(row: Provider) -> bool:
     return answered
 
 
-def _base_url(row: Provider) -> str:
-    """Give where a provider answers: the environment says it, or its row."""
-    return _told_url(row) or row.base_url
-
-
-def _told_url(row: Provider) -> str | None:
-    from llmport_magic.llm.addresses import server_url
-
-    told = environment_base_url(row.name, row.host_env_var)
-    return server_url(told, row.base_url, row.name) if told else None
-
-
 def connector_for(settings: Settings) -> BaseLLMConnector:
     """Give the connector that the settings ask for; the same settings give the same one.
 
@@ -152,13 +157,15 @@ def connector_for(settings: Settings) -> BaseLLMConnector:
 
     name, _ = choose_provider(settings)
     row = default_registry().provider(name)
-    key = settings.api_key or find_key(key_variables(row.name, row.api_key_vars))
-    if key is None and row.key_required:
+    settings = settings_of(row, settings)
+    administration().check(row.name, settings.base_url)
+    key = key_of(row, settings)
+    if key.secret is None and row.key_required:
         from llmport_magic.llm.provider import missing_key
 
-        raise ConfigError(missing_key(row.name, row.api_key_vars))
-    model, base_url = _model(row, settings), settings.base_url or _told_url(row)
-    settings = replace(settings, provider=row.name, model=model, api_key=key, base_url=base_url)
+        variables = row.api_key_vars if key.variables is None else key.variables
+        raise ConfigError(missing_key(row.name, variables, key.withheld))
+    settings = replace(settings, provider=row.name, api_key=key.secret)
     if isinstance(row.connector, BaseLLMConnector):
         return row.connector
     values = {n: v for n, v in settings.values().items() if n != "log"}
@@ -168,7 +175,7 @@ def connector_for(settings: Settings) -> BaseLLMConnector:
             while len(_connectors) >= _MOST_CONNECTORS:
                 _connectors.pop(next(iter(_connectors)))
             # The row is kept with it: its id stays its own as long as it is in the key.
-            _connectors[cache_key] = (row, _made(row, settings))
+            _connectors[cache_key] = (row, _made(row, settings, key))
         return _connectors[cache_key][1]
 
 
@@ -176,15 +183,11 @@ def _hashable(value: Any) -> Any:
     return repr(sorted(value.items())) if isinstance(value, Mapping) else value
 
 
-def _model(row: Provider, settings: Settings) -> str | None:
-    return settings.model or environment_model(row.name, row.model_env_var) or row.default_model
-
-
-def _made(row: Provider, settings: Settings) -> BaseLLMConnector:
+def _made(row: Provider, settings: Settings, key: Key) -> BaseLLMConnector:
     if row.connector is None:
         from llmport_magic.llm.provider import LLMProvider
 
-        return LLMProvider(_config(row, settings))
+        return LLMProvider(_config(row, settings, key))
     kind = connector_class(row)
     foreign = isinstance(kind, type) and not issubclass(kind, BaseLLMConnector)
     if hasattr(kind, "from_settings"):
@@ -234,7 +237,7 @@ def connector_class(row: Provider) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _config(row: Provider, settings: Settings) -> LLMConfig:
+def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
     from llmport_magic.llm.provider import LLMConfig
     from llmport_magic.llm.retry import RetryPolicy
     from llmport_magic.llm.wire import Limits, Network
@@ -246,10 +249,12 @@ def _config(row: Provider, settings: Settings) -> LLMConfig:
         api_key=settings.api_key,
         timeout_ms=settings.total_timeout * 1000,
         provider=row.name,
-        headers=row.headers,
+        headers=_headers(row, settings),
+        options=settings.options,
         seed=settings.seed,
         dialect=row.dialect,
-        api_key_vars=row.api_key_vars,
+        api_key_vars=row.api_key_vars if key.variables is None else key.variables,
+        key_withheld=key.withheld,
         key_required=row.key_required,
         limits=Limits(
             connect=settings.connect_timeout,
@@ -278,6 +283,13 @@ def _config(row: Provider, settings: Settings) -> LLMConfig:
     return config if longest is None else replace(config, max_tokens=longest)
 
 
+def _headers(row: Provider, settings: Settings) -> dict[str, str | Secret]:
+    """Give the row's headers and the user's; a key among the row's goes to its own address only."""
+    away = origin(settings.base_url or row.base_url) != origin(row.base_url)
+    own = {n: v for n, v in row.headers.items() if not (away and isinstance(v, Secret))}
+    return {**own, **hidden(settings.headers)}
+
+
 def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMConnector:
     """Make a connector for a provider by its name; its key is looked up with each call.
 
@@ -296,10 +308,12 @@ def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMCo
     resolved = resolve(provider=row.name, **settings)
     if row.connector is not None:
         return connector_for(resolved)
-    model = resolved.model or environment_model(row.name, row.model_env_var)
-    model = model or row.preset_model or row.default_model
-    base_url = resolved.base_url or _told_url(row)
-    return LLMProvider(ctx, _config(row, replace(resolved, model=model, base_url=base_url)))
+    resolved = settings_of(row, resolved, row.preset_model)
+    administration().check(row.name, resolved.base_url)
+    key = key_of(row, resolved)
+    # What stands in a variable is looked up with each call.
+    given = key.secret if key.variables is None else None
+    return LLMProvider(ctx, _config(row, replace(resolved, api_key=given), key))
 
 
 def default_model(provider: str) -> str:
@@ -307,7 +321,7 @@ def default_model(provider: str) -> str:
     from llmport_magic.llm.registry import default_registry
 
     row = default_registry().provider(provider)
-    model = environment_model(row.name, row.model_env_var) or row.default_model
+    model = settings_of(row, resolve(provider=row.name)).model
     if not model and hasattr(connector_class(row), "from_settings"):
         model = connector_for(resolve(provider=row.name)).model_name_for_api
     return model or ""
@@ -332,17 +346,28 @@ def provider_rows() -> tuple[ProviderRow, ...]:
     """List every provider, whether it can be asked now, and what to do where it cannot."""
     from llmport_magic.llm.registry import default_registry
 
-    return tuple(_listed(row) for row in default_registry().providers())
+    settings = resolve()
+    return tuple(_listed(row, settings) for row in default_registry().providers())
 
 
-def _listed(row: Provider) -> ProviderRow:
-    why = _why_available(row)
-    if why is None and not row.key_required and not row.probe and row.name != "embedded":
+def _listed(row: Provider, settings: Settings) -> ProviderRow:
+    refusal = administration().refusal(row.name)
+    why = None if refusal else _why_available(row, settings)
+    if (
+        why is None
+        and refusal is None
+        and not row.key_required
+        and not row.probe
+        and row.name != "embedded"
+    ):
         why = "needs no key"
-    if why is not None:
+    if refusal is not None:
+        hint = refusal
+    elif why is not None:
         hint = why
     elif row.probe:
-        hint = f"{row.hint or 'start a server'} at {_base_url(row)}, or set `base_url`"
+        where = settings_of(row, settings).base_url
+        hint = f"{row.hint or 'start a server'} at {where}, or set `base_url`"
     elif row.api_key_vars:
         hint = f"set {' or '.join(row.api_key_vars)}"
     else:

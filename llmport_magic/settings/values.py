@@ -1,31 +1,20 @@
-"""Layered settings: one resolver for every value, and where each value came from.
-
-Strongest first: arguments and cell options, `configure()`, the file that `LLMPORT_CONFIG` names,
-the environment, the user's file, defaults. Nothing is read before it is asked for.
-"""
+"""The values themselves: what can be set, its type and its default."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import os
-import threading
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.secrets import Secret, provider_variables
-
-# These belong to a provider: they never follow the user to another one.
-PROVIDER_BOUND = ("model", "api_key", "base_url")
-_ENV_ALIASES = {"LLM_PROVIDER": "provider"}
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-_NETWORK_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
+from llmport_magic.secrets import Secret, hidden
+from llmport_magic.settings.layer import Layer, Rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +148,8 @@ class Settings:
     update_context: Literal["whole", "needed"] = "whole"
     factory_config_path: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    ranks: Mapping[str, Rank] = field(default_factory=dict, repr=False, compare=False)
+    layers: tuple[Layer, ...] = field(default=(), repr=False, compare=False)
 
     def source(self, name: str) -> str:
         """Say where a value came from: the name of a layer, or `default`."""
@@ -169,204 +160,84 @@ class Settings:
         return {name: getattr(self, name) for name in setting_names()}
 
 
+# These belong to a provider: they never follow the user to another one.
+PROVIDER_BOUND = (
+    "model",
+    "api_key",
+    "api_key_env",
+    "api_key_file",
+    "base_url",
+    "headers",
+    "options",
+)
+# What a table of one provider may hold.
+OF_A_PROVIDER = (
+    *PROVIDER_BOUND,
+    "temperature",
+    "max_tokens",
+    "seed",
+    "connect_timeout",
+    "first_byte_timeout",
+    "reasoning_timeout",
+    "idle_timeout",
+    "total_timeout",
+    "attempts",
+    "retry_budget",
+    "retry_after_max",
+    "backoff",
+    "backoff_max",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "burst",
+)
+_NO_SETTINGS = ("sources", "ranks", "layers")
+# Other words for the same settings, and what their values are multiplied with.
+_OTHER_WORDS: dict[str, tuple[str, float | None]] = {
+    "api_base": ("base_url", None),
+    "timeout": ("total_timeout", None),
+    "timeout_sec": ("total_timeout", None),
+    "timeout_ms": ("total_timeout", 0.001),
+}
+
+
 @cache
 def setting_names() -> tuple[str, ...]:
     """Name every setting."""
-    return tuple(f.name for f in fields(Settings) if f.name != "sources")
+    return tuple(f.name for f in fields(Settings) if f.name not in _NO_SETTINGS)
 
 
-_lock = threading.Lock()
-_configured: dict[str, Any] = {}
+def is_of_a_provider(name: str) -> bool:
+    """Tell whether a word, ours or another for the same, is a setting of one provider."""
+    return name in OF_A_PROVIDER or name == "max_retries" or name in _OTHER_WORDS
 
 
-def configure(**settings: Any) -> None:
-    """Set values for this session; they take effect with the next call.
-
-    Setting `provider` to another one drops the model, key and URL set for the previous one.
-    A value of `None` is left as it is.
-
-    Raises:
-        ConfigError: for an unknown setting or a bad value; then nothing is changed.
-    """
-    checked = {
-        name: _checked(name, value, "configure()")
-        for name, value in settings.items()
-        if _known(name, "configure()") and value is not None
-    }
-    with _lock:
-        _overlay(_configured, checked)
-    _changed()
-
-
-def reset_configuration() -> None:
-    """Forget everything that `configure()` set."""
-    with _lock:
-        _configured.clear()
-    _changed()
-
-
-_times_changed = 0
-
-
-def times_changed() -> int:
-    """Count the changes in this session: what was resolved before one may be old."""
-    return _times_changed
-
-
-def _changed() -> None:
-    global _times_changed  # noqa: PLW0603
-    _times_changed += 1
-
-
-def get_config() -> dict[str, Any]:
-    """Give a copy of every setting as it resolves now; a key shows as `********`."""
-    return resolve().values()
-
-
-def resolve(**arguments: Any) -> Settings:
-    """Resolve every setting; arguments that are `None` count as not given.
-
-    Raises:
-        ConfigError: for an unknown setting, a bad value or a file that cannot be read.
-    """
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for source, layer in _layers(arguments):
-        _overlay(values, layer)
-        sources.update(dict.fromkeys(layer, source))
-    kept = {name: sources[name] for name in values}
-    return Settings(**values, sources=kept)
-
-
-def environment_model(provider: str, variable: str | None = None) -> str | None:
-    """Give the model that `LLMPORT_<PROVIDER>_MODEL` or another variable names, if one is set.
+def named(name: str, value: Any, known: Iterable[str], source: str) -> tuple[str, Any]:
+    """Give a setting by its own name, whichever word for it was used.
 
     Args:
-        provider: the provider's name.
-        variable: the variable's name, where the provider's row names another one.
+        name: a setting, or another word for one: `api_base`, `timeout`, `timeout_sec`,
+            `timeout_ms`, or `max_retries`, which counts the further attempts.
+        value: as it was given.
+        known: the settings that may stand there.
+        source: what to name in an error.
+
+    Raises:
+        ConfigError: there is no such setting; the message names the nearest.
     """
-    own = f"LLMPORT_{provider.upper().replace('-', '_')}_MODEL"
-    return _first_set(own, *provider_variables(provider, "MODEL"), variable)
-
-
-def environment_base_url(provider: str, variable: str | None = None) -> str | None:
-    """Give the URL that `LLMPORT_LLM__<PROVIDER>__BASE_URL` or another variable holds.
-
-    Args:
-        provider: the provider's name.
-        variable: the variable's name, where the provider's row names one.
-    """
-    return _first_set(*provider_variables(provider, "BASE_URL"), variable)
-
-
-def _first_set(*variables: str | None) -> str | None:
-    values = (os.environ.get(name, "").strip() for name in variables if name)
-    return next(filter(None, values), None)
-
-
-def user_config_file() -> Path:
-    """Give the path of the user's settings file, whether or not it is there."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("llmport_magic")) / "config.toml"
-
-
-def network_environment() -> tuple[str | None, ...]:
-    """Give what the environment says about proxies and certificate authorities."""
-    return tuple(map(os.environ.get, _NETWORK_VARIABLES))
-
-
-def captures_content() -> bool:
-    """Tell whether what is said to a model may be recorded in the spans of a trace.
-
-    The values are those of https://pypi.org/project/opentelemetry-util-genai/ (read 2026-11-21),
-    and `true` of the versions before.
-    """
-    asked = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
-    return asked.strip().lower() in ("true", "span_only", "span_and_event")
-
-
-def names_tracer() -> bool:
-    """Tell whether the environment names a tracer for OpenTelemetry to load by itself."""
-    return bool(os.environ.get("OTEL_PYTHON_TRACER_PROVIDER"))
-
-
-def names_proxy() -> bool:
-    """Tell whether the environment names a proxy."""
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    return any(os.environ.get(name) or os.environ.get(name.lower()) for name in names)
-
-
-def notebook_file() -> str | None:
-    """Give the path of the notebook that this kernel serves, where the server tells it."""
-    return os.environ.get("JPY_SESSION_NAME") or None
-
-
-def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the layers with their names, the weakest first."""
-    user_file = user_config_file()
-    if user_file.is_file():
-        yield str(user_file), _from_file(user_file)
-    yield from _environment()
-    named = os.environ.get("LLMPORT_CONFIG", "").strip()
-    if named:
-        yield f"{named} (LLMPORT_CONFIG)", _from_file(Path(named))
-    with _lock:
-        configured = dict(_configured)
-    yield "configure()", configured
-    given = {name: value for name, value in arguments.items() if value is not None}
-    yield (
-        "argument",
-        {
-            name: _checked(name, value, "argument")
-            for name, value in given.items()
-            if _known(name, "argument")
-        },
-    )
-
-
-def _environment() -> Iterator[tuple[str, dict[str, Any]]]:
-    for variable, name in _ENV_ALIASES.items():
-        if os.environ.get(variable, "").strip():
-            yield variable, {name: _checked(name, os.environ[variable].strip(), variable)}
-    # The provider first: the values bound to it are dropped when it changes.
-    for name in setting_names():
-        variable = f"LLMPORT_{name.upper()}"
-        text = os.environ.get(variable, "").strip()
-        if text:
-            yield variable, {name: _checked(name, text, variable)}
-
-
-def _overlay(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    provider = layer.get("provider")
-    if provider is not None and provider != values.get("provider", "auto"):
-        for name in PROVIDER_BOUND:
-            values.pop(name, None)
-    values.update(layer)
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read settings file `{path}`: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"settings file `{path}` is not valid TOML: {error}") from None
-    table = content.get("llmport", content)
-    return {
-        name: _checked(name, value, str(path))
-        for name, value in table.items()
-        if _known(name, str(path))
-    }
-
-
-def _known(name: str, source: str) -> bool:
-    if name in setting_names():
-        return True
-    near = difflib.get_close_matches(name, setting_names(), n=1)
-    hint = f"did you mean `{near[0]}`?" if near else "see `%llmport config`"
+    known = tuple(known)
+    if name in known:
+        return name, value
+    if name == "max_retries" and isinstance(value, int) and not isinstance(value, bool):
+        return "attempts", value + 1
+    target, factor = _OTHER_WORDS.get(name, ("", None))
+    if target in known:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return target, value * factor if factor and number else value
+    near = difflib.get_close_matches(name, known, n=1)
+    if not near and name in setting_names():
+        hint = "it is no setting of one provider: put it beside the providers' tables"
+    else:
+        hint = f"did you mean `{near[0]}`?" if near else "see `%llmport config`"
     raise ConfigError(f"unknown setting `{name}` in {source}: {hint}")
 
 
@@ -375,7 +246,12 @@ def _types() -> dict[str, Any]:
     return typing.get_type_hints(Settings)
 
 
-def _checked(name: str, value: Any, source: str) -> Any:
+def checked(name: str, value: Any, source: str) -> Any:
+    """Give a value as its setting has it.
+
+    Raises:
+        ConfigError: it has another type or is out of range; a key is not shown.
+    """
     kind = _types()[name]
     if isinstance(kind, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
@@ -385,9 +261,10 @@ def _checked(name: str, value: Any, source: str) -> Any:
             return value
         raise ConfigError(f"`{name}` in {source} is one of {', '.join(choices)}, not `{value}`")
     try:
-        return _converted(kind, value)
+        found = _converted(kind, value)
+        return hidden(found) if name == "headers" else found
     except (TypeError, ValueError):
-        shown = "the value given" if name == "api_key" else f"`{value}`"
+        shown = "the value given" if name in ("api_key", "headers") else f"`{value}`"
         shapes = {tuple: "a list", Mapping: "a table"}
         shape = shapes.get(typing.get_origin(kind)) or kind.__name__
         raise ConfigError(f"`{name}` in {source} must be {shape}, not {shown}") from None

@@ -1,0 +1,59 @@
+"""Layered settings: one resolver for every value, and where each value came from.
+
+Strongest first: arguments and cell options; `configure()`; a file that is named; the environment;
+files found in the project; the user's file; the system's file; the catalogue. The administrator's
+`policy.toml` stands above them all. Nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+from llmport_magic.settings.administration import administration
+from llmport_magic.settings.environment import (
+    captures_content,
+    names_proxy,
+    names_tracer,
+    network_environment,
+    notebook_file,
+    user_config_file,
+)
+from llmport_magic.settings.layer import Rank
+from llmport_magic.settings.merging import ProviderNames, base_url_at
+from llmport_magic.settings.origins import lies_below, origin
+from llmport_magic.settings.project import distrust, is_trusted, project_files, trust
+from llmport_magic.settings.resolution import (
+    configure,
+    get_config,
+    reset_configuration,
+    resolve,
+    resolve_for,
+    times_changed,
+)
+from llmport_magic.settings.values import PROVIDER_BOUND, Settings, setting_names
+
+__all__ = [
+    "PROVIDER_BOUND",
+    "ProviderNames",
+    "Rank",
+    "Settings",
+    "administration",
+    "base_url_at",
+    "captures_content",
+    "configure",
+    "distrust",
+    "get_config",
+    "is_trusted",
+    "lies_below",
+    "names_proxy",
+    "names_tracer",
+    "network_environment",
+    "notebook_file",
+    "origin",
+    "project_files",
+    "reset_configuration",
+    "resolve",
+    "resolve_for",
+    "setting_names",
+    "times_changed",
+    "trust",
+    "user_config_file",
+]

@@ -1,0 +1,137 @@
+"""What the administrator of the machine allows: `policy.toml` clamps every other source."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.settings.layer import Given, Layer, Rank
+from llmport_magic.settings.origins import lies_below
+from llmport_magic.settings.reading import Content, read_settings
+from llmport_magic.settings.tables import layer_of_table
+
+_TRUST = ("never", "ask", "always")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administration:
+    """The administrator's rules.
+
+    Attributes:
+        path: of the file.
+        providers: that may be asked; `None` is all.
+        base_urls: that may be asked: a URL that begins with one of these; `None` is all.
+        trust: the most that the setting `trust` may allow.
+        embedded: whether the embedded model may be used.
+        project_files: whether a user may trust the settings files of a project.
+        forced: settings that nobody can change, by name.
+    """
+
+    path: Path
+    providers: tuple[str, ...] | None = None
+    base_urls: tuple[str, ...] | None = None
+    trust: str = "always"
+    embedded: bool = True
+    project_files: bool = True
+    forced: Mapping[str, Given] = field(default_factory=dict)
+
+    def refusal(self, provider: str, base_url: str | None = None) -> str | None:
+        """Say why a provider, or an address, may not be asked; `None` where it may."""
+        name = provider.lower()
+        if self.providers is not None and name not in self.providers:
+            return f"`{self.path}` does not allow the provider `{name}`: {self._instead()}"
+        if name == "embedded" and not self.embedded:
+            return f"`{self.path}` does not allow the embedded model"
+        if base_url and self.base_urls is not None:
+            allowed = any(lies_below(base_url, one) for one in self.base_urls)
+            if not allowed:
+                return (
+                    f"`{self.path}` does not allow the address of `{name}`: it allows "
+                    f"{', '.join(self.base_urls) or 'none'}"
+                )
+        return None
+
+    def check(self, provider: str, base_url: str | None = None) -> None:
+        """Refuse a provider or an address that may not be asked.
+
+        Raises:
+            ConfigError: with the file that says so.
+        """
+        refusal = self.refusal(provider, base_url)
+        if refusal is not None:
+            raise ConfigError(refusal)
+
+    def layer(self, trust: str) -> Layer:
+        """Give the rules as the strongest layer.
+
+        Args:
+            trust: what the other layers have for that setting.
+        """
+        values = dict(self.forced)
+        if _TRUST.index(trust) > _TRUST.index(self.trust):
+            values["trust"] = Given(self.trust, str(self.path))
+        return Layer(rank=Rank.POLICY, values=values, label=str(self.path))
+
+    def _instead(self) -> str:
+        return f"it allows {', '.join(self.providers or ()) or 'none'}"
+
+
+def system_folder() -> Path:
+    """Give the folder of the files that count for everybody who uses this environment."""
+    return Path(sys.prefix) / "etc" / "llmport"
+
+
+def administration() -> Administration:
+    """Read the administrator's rules; without a file everything is allowed.
+
+    Raises:
+        ConfigError: the file cannot be used: then nothing is allowed at all.
+    """
+    path = system_folder() / "policy.toml"
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return Administration(path=path)
+    except OSError as error:
+        raise ConfigError(f"cannot read `{path}`: {error.strerror}") from None
+    return _rules(read_settings(path))
+
+
+_KINDS: dict[str, type] = {
+    "providers": list,
+    "base_urls": list,
+    "trust": str,
+    "embedded": bool,
+    "project_files": bool,
+    "settings": dict,
+}
+
+
+def _rules(content: Content) -> Administration:
+    given: dict[str, Any] = {}
+    for name, value in content.table.items():
+        place = content.place(name)
+        if name not in _KINDS:
+            raise ConfigError(f"unknown rule `{name}` in {place}: there are {', '.join(_KINDS)}")
+        if not isinstance(value, _KINDS[name]):
+            raise ConfigError(f"`{name}` in {place} must be a {_KINDS[name].__name__}")
+        if isinstance(value, list):
+            if not all(isinstance(one, str) for one in value):
+                raise ConfigError(f"`{name}` in {place} must be a list of texts")
+            given[name] = tuple(one.lower() if name == "providers" else one for one in value)
+        else:
+            given[name] = value
+    if given.get("trust", "ask") not in _TRUST:
+        raise ConfigError(f"`trust` in {content.place('trust')} is one of {', '.join(_TRUST)}")
+    forced = given.pop("settings", {})
+    layer = layer_of_table(
+        forced,
+        Rank.POLICY,
+        str(content.path),
+        lambda *names: content.place("settings", *names),
+    )
+    return Administration(path=content.path, forced=layer.values, **given)

@@ -1,0 +1,128 @@
+"""Puts layers over each other, for everybody or for one provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from llmport_magic.secrets import Secret, provider_variables
+from llmport_magic.settings.layer import Given, Layer, Rank
+from llmport_magic.settings.tables import expanded
+from llmport_magic.settings.values import PROVIDER_BOUND, Settings, checked
+
+AUTO = "auto"
+_CATALOGUE = Layer(rank=Rank.CATALOGUE)
+
+
+class _Placed(NamedTuple):
+    given: Given
+    rank: Rank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderNames:
+    """Environment variables that hold settings of one provider, the first that is set wins.
+
+    Attributes:
+        model: beside `LLMPORT_<PROVIDER>_MODEL` and `LLMPORT_LLM__<PROVIDER>__MODEL`.
+        base_url: beside `LLMPORT_LLM__<PROVIDER>__BASE_URL`.
+        api_key: beside `LLMPORT_LLM__<PROVIDER>__API_KEY`.
+        defaults: what the catalogue says of it, by the names of settings.
+    """
+
+    model: Sequence[str] = ()
+    base_url: Sequence[str] = ()
+    api_key: Sequence[str] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+def merged(
+    layers: Sequence[Layer], provider: str | None = None, names: ProviderNames | None = None
+) -> Settings:
+    """Put layers over each other.
+
+    What belongs to a provider is dropped where a stronger layer names another one; a table of the
+    provider itself is stronger than what the same layer says of whoever answers.
+
+    Args:
+        layers: the weakest first.
+        provider: whose tables count; `None` takes the one that the layers name.
+        names: further variables and the catalogue's values, where the provider's row is known.
+    """
+    flat, whom = _flat(layers)
+    provider = provider or (None if whom == AUTO else whom)
+    if provider is not None and whom not in (AUTO, provider.lower()):
+        flat = {name: placed for name, placed in flat.items() if name not in PROVIDER_BOUND}
+    if provider is not None:
+        known = names or ProviderNames()
+        for layer in (_defaults(known), *layers):
+            for name, given in _of_provider(layer, provider, known).items():
+                if name not in flat or layer.rank >= flat[name].rank:
+                    flat[name] = _Placed(given, layer.rank)
+        flat["provider"] = _Placed(
+            Given(provider, flat["provider"].given.source if "provider" in flat else AUTO),
+            flat["provider"].rank if "provider" in flat else Rank.CATALOGUE,
+        )
+    found = {name: expanded(placed.given, name) for name, placed in flat.items()}
+    return Settings(
+        **{name: given.value for name, given in found.items()},
+        sources={name: given.source for name, given in found.items()},
+        ranks={name: placed.rank for name, placed in flat.items()},
+        layers=tuple(layers),
+    )
+
+
+def base_url_at(settings: Settings, provider: str, names: ProviderNames, rank: Rank) -> str | None:
+    """Give the provider's base URL as the layers up to a rank have it."""
+    below = [layer for layer in settings.layers if layer.rank <= rank]
+    return merged(below, provider, names).base_url
+
+
+def _flat(layers: Iterable[Layer]) -> tuple[dict[str, _Placed], str]:
+    flat: dict[str, _Placed] = {}
+    whom = AUTO
+    for layer in layers:
+        said = layer.values.get("provider")
+        if said is not None and said.value.lower() != whom:
+            whom = said.value.lower()
+            for name in PROVIDER_BOUND:
+                flat.pop(name, None)
+        for name, given in layer.values.items():
+            flat[name] = _Placed(given, layer.rank)
+    return flat, whom
+
+
+def _defaults(names: ProviderNames) -> Layer:
+    values = {
+        name: Given(value, "catalogue")
+        for name, value in names.defaults.items()
+        if value is not None
+    }
+    return Layer(rank=Rank.CATALOGUE, providers={"": values})
+
+
+def _of_provider(layer: Layer, provider: str, names: ProviderNames) -> dict[str, Given]:
+    """Give what a layer says of one provider; a table is stronger than a variable."""
+    found: dict[str, Given] = {}
+    for setting, more in (
+        ("model", names.model),
+        ("base_url", names.base_url),
+        ("api_key", names.api_key),
+    ):
+        for variable in _variables(provider, setting, more):
+            value = layer.variables.get(variable)
+            if isinstance(value, Secret) or (value and value.strip()):
+                place = f"{layer.label}: {variable}" if layer.label else variable
+                text = value if isinstance(value, Secret) else value.strip()
+                found[setting] = Given(checked(setting, text, place), place)
+                break
+    found.update(layer.providers.get("" if layer.rank == Rank.CATALOGUE else provider.lower(), {}))
+    return found
+
+
+def _variables(provider: str, setting: str, more: Sequence[str]) -> tuple[str, ...]:
+    own = provider_variables(provider, setting.upper())
+    if setting == "model":
+        return (f"LLMPORT_{provider.upper().replace('-', '_')}_MODEL", *own, *more)
+    return (*own, *more)

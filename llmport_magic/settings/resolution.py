@@ -1,0 +1,139 @@
+"""The one resolver: every source in its order, and what was set in this session."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from llmport_magic.settings.administration import administration, system_folder
+from llmport_magic.settings.environment import named_config_file, user_config_file, variables
+from llmport_magic.settings.layer import Given, Layer, Rank
+from llmport_magic.settings.merging import (
+    ProviderNames,
+    merged,
+)
+from llmport_magic.settings.project import project_layers
+from llmport_magic.settings.reading import read_settings
+from llmport_magic.settings.tables import layer_of_file, layer_of_table, layer_of_variables
+from llmport_magic.settings.values import PROVIDER_BOUND, Settings
+
+_lock = threading.Lock()
+_configured = Layer(rank=Rank.CONFIGURED)
+_times_changed = 0
+
+
+def configure(**settings: Any) -> None:
+    """Set values for this session; they take effect with the next call.
+
+    Setting `provider` to another one drops the model, key and URL set for the previous one.
+    A value of `None` is left as it is. `llm={"groq": {...}}` sets values of single providers.
+
+    Raises:
+        ConfigError: for an unknown setting or a bad value; then nothing is changed.
+    """
+    global _configured  # noqa: PLW0603
+    new = layer_of_table(settings, Rank.CONFIGURED, "configure()")
+    with _lock:
+        old, kept = _configured, dict(_configured.values)
+        said, before = new.values.get("provider"), kept.get("provider")
+        if said and said.value.lower() != (before.value.lower() if before else "auto"):
+            kept = {name: one for name, one in kept.items() if name not in PROVIDER_BOUND}
+        providers = {**old.providers}
+        for name, section in new.providers.items():
+            providers[name] = {**providers.get(name, {}), **section}
+        _configured = Layer(
+            rank=Rank.CONFIGURED, values={**kept, **new.values}, providers=providers
+        )
+    _changed()
+
+
+def reset_configuration() -> None:
+    """Forget everything that `configure()` set."""
+    global _configured  # noqa: PLW0603
+    with _lock:
+        _configured = Layer(rank=Rank.CONFIGURED)
+    _changed()
+
+
+def times_changed() -> int:
+    """Count the changes in this session: what was resolved before one may be old."""
+    return _times_changed
+
+
+def _changed() -> None:
+    global _times_changed  # noqa: PLW0603
+    _times_changed += 1
+
+
+def get_config() -> dict[str, Any]:
+    """Give a copy of every setting as it resolves now; a key shows as `********`."""
+    return resolve().values()
+
+
+def resolve(
+    *, config: Mapping[str, Any] | str | os.PathLike[str] | None = None, **arguments: Any
+) -> Settings:
+    """Resolve every setting; arguments that are `None` count as not given.
+
+    Args:
+        config: settings as a mapping, which are as strong as arguments; or the path of a file
+            with them, which stands above the one that `LLMPORT_CONFIG` names.
+        **arguments: settings by name, the strongest.
+
+    Raises:
+        ConfigError: for an unknown setting, a bad value or a file that cannot be read.
+    """
+    return _clamped([*_layers(config), layer_of_table(arguments, Rank.ARGUMENT, "argument")])
+
+
+def resolve_for(settings: Settings, provider: str, names: ProviderNames) -> Settings:
+    """Give the settings of one provider out of the layers of others.
+
+    Args:
+        settings: what `resolve` gave.
+        provider: its name in the registry.
+        names: what its row adds: names of variables, and the catalogue's values.
+    """
+    layers = settings.layers or (_as_layer(settings),)
+    return merged(layers, provider, names)
+
+
+def _as_layer(settings: Settings) -> Layer:
+    """Take settings that were made by hand for arguments."""
+    default = Settings()
+    given = {
+        name: Given(value, settings.source(name))
+        for name, value in settings.values().items()
+        if value != getattr(default, name) or name in settings.sources
+    }
+    return Layer(rank=Rank.ARGUMENT, values=given)
+
+
+def _clamped(layers: list[Layer]) -> Settings:
+    settings = merged(layers)
+    rules = administration().layer(settings.trust)
+    return merged([*layers, rules]) if rules.values else settings
+
+
+def _layers(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Iterator[Layer]:
+    """Give the layers, the weakest first."""
+    for path, rank in (
+        (system_folder() / "config.toml", Rank.SYSTEM),
+        (user_config_file(), Rank.USER),
+    ):
+        if path.is_file():
+            yield layer_of_file(read_settings(path), rank)
+    yield from project_layers()
+    yield layer_of_variables(variables(), Rank.ENVIRONMENT)
+    named = named_config_file()
+    if named:
+        yield layer_of_file(read_settings(Path(named)), Rank.NAMED, f"{named} (LLMPORT_CONFIG)")
+    if isinstance(config, (str, os.PathLike)):
+        yield layer_of_file(read_settings(Path(config)), Rank.NAMED)
+    with _lock:
+        yield _configured
+    if isinstance(config, Mapping):
+        yield layer_of_table(config, Rank.ARGUMENT, "argument")
