@@ -15,7 +15,7 @@ from loopback import Loopback, reply
 
 from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm import embedded, retirement
-from llmport_magic.llm.catalogue import provider_of_file
+from llmport_magic.llm.provider_files import provider_of_file
 from llmport_magic.llm.registry import default_registry, provider_rows
 from llmport_magic.notebook import commands, completion
 from llmport_magic.settings import configure

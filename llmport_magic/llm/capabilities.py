@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from enum import Enum
 from functools import cache
 from types import MappingProxyType
@@ -20,6 +24,38 @@ _PRICES = (
 )
 
 
+# What a field may hold, by its annotation; `None` besides where the annotation says so.
+_SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a text"),
+    "tuple[str, ...]": ((tuple,), "a list of texts"),
+}
+# The word for a family in a model's name, where it is another one than the family's own.
+_OTHER_WORDS = {
+    "chatgpt": "gpt",
+    "codellama": "llama",
+    "codestral": "mistral",
+    "mixtral": "mistral",
+    "qwq": "qwen",
+}
+_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+_REASONING_GPT = re.compile(r"o[134](-|$)")
+
+
+class FieldError(ValueError):
+    """A field holds what it cannot hold.
+
+    Attributes:
+        field: its name.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class ModelFamily(str, Enum):
     """The family of a model. Members equal their text: `ModelFamily.GPT == "gpt"`."""
 
@@ -34,6 +70,34 @@ class ModelFamily(str, Enum):
     CUSTOM = "custom"
 
     __str__ = str.__str__
+
+    @classmethod
+    def from_name(cls, name: str) -> ModelFamily:
+        """Give the family of that name, in any case; `CUSTOM`, with a warning, for an unknown one.
+
+        Args:
+            name: of a family; or a member, which is given back.
+        """
+        try:
+            return cls(str(name).strip().lower())
+        except ValueError:
+            near = difflib.get_close_matches(str(name).lower(), list(cls), n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(cls)}"
+            warnings.warn(f"unknown model family `{name}`, taken as `custom`: {hint}", stacklevel=2)
+            return cls.CUSTOM
+
+    @classmethod
+    def of_model(cls, model: str) -> ModelFamily:
+        """Tell the family of a model by the words of its name; `CUSTOM` where none is known."""
+        named = model.lower().rpartition("/")[2]
+        for word in re.findall(r"[a-z]+", named):
+            family = _OTHER_WORDS.get(word, word)
+            if family in _FAMILIES:
+                return cls(family)
+        return cls.GPT if _REASONING_GPT.match(named) else cls.CUSTOM
+
+
+_FAMILIES = frozenset(family.value for family in ModelFamily) - {"custom"}
 
 
 class ProviderType(str, Enum):
@@ -59,7 +123,7 @@ class RangeConfig:
     """A number's bounds and the value it has when nobody sets it.
 
     Raises:
-        ValueError: unless `minimum <= default <= maximum`.
+        ValueError: unless they are numbers and `minimum <= default <= maximum`.
     """
 
     minimum: float
@@ -67,6 +131,7 @@ class RangeConfig:
     default: float
 
     def __post_init__(self) -> None:
+        _check_shapes(self)
         if not self.minimum <= self.default <= self.maximum:
             raise ValueError(
                 f"default {self.default} is not between {self.minimum} and {self.maximum}"
@@ -98,7 +163,8 @@ class LLMCapabilities:
             one costs something else. `None` is no such limit.
 
     Raises:
-        ValueError: for a size that is not positive, a negative price or an unknown word.
+        FieldError: a size is not positive, a price is negative, a word is unknown, or a value is
+            of another type; it is a `ValueError`.
     """
 
     max_context_window: int | None = None
@@ -119,17 +185,19 @@ class LLMCapabilities:
     priced_prompt_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "refuses", tuple(self.refuses))
+        if isinstance(self.refuses, list):
+            object.__setattr__(self, "refuses", tuple(self.refuses))
+        _check_shapes(self)
         for name in ("max_context_window", "max_output_tokens", "priced_prompt_tokens"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ValueError(f"`{name}` must be above 0, not {value}")
+                raise FieldError(f"`{name}` must be above 0, not {value}", name)
         for name in _PRICES:
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"`{name}` cannot be negative: {value}")
+            if value is not None and not 0 <= value < float("inf"):
+                raise FieldError(f"`{name}` cannot be negative: {value}", name)
         if self.size not in ("small", "large"):
-            raise ValueError(f"`size` is small or large, not `{self.size}`")
+            raise FieldError(f"`size` is small or large, not `{self.size}`", "size")
 
 
 @cache
@@ -150,6 +218,11 @@ class LLMProfile:
         aliases: other names of the same model.
         replacement: the model to use instead, for one that is being retired.
         retired_on: when the provider stops serving it, as `YYYY-MM-DD`.
+        detected: whether the provider itself has said what the model can do.
+        available: whether the provider is initialised, where `LLMRegistry.get_model()` says it.
+
+    Raises:
+        FieldError: a value is of another type, or no day; it is a `ValueError`.
     """
 
     name: str
@@ -159,6 +232,25 @@ class LLMProfile:
     aliases: tuple[str, ...] = ()
     replacement: str | None = None
     retired_on: str | None = None
+    detected: bool = False
+    available: bool | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, ModelFamily):
+            object.__setattr__(self, "family", ModelFamily.from_name(self.family))
+        if isinstance(self.aliases, list):
+            object.__setattr__(self, "aliases", tuple(self.aliases))
+        if isinstance(self.retired_on, date):
+            object.__setattr__(self, "retired_on", self.retired_on.isoformat())
+        _check_shapes(self)
+        if not self.name:
+            raise FieldError("a model needs a name", "name")
+        if not isinstance(self.capabilities, LLMCapabilities):
+            raise FieldError("`capabilities` must be `LLMCapabilities`", "capabilities")
+        if self.retired_on is not None and not _is_day(self.retired_on):
+            raise FieldError(
+                f"`retired_on` is a day like 2026-12-31, not `{self.retired_on}`", "retired_on"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +275,14 @@ class Provider:
         connector: a connector class, or an import path `module:Class`, instead of a dialect.
         hint: one line: what to do to use this provider.
         probe: whether `auto` may ask the base URL if somebody answers there.
+        requests_per_minute: how often the provider may be asked; `None` is no limit.
+        tokens_per_minute: how many tokens it may be sent and may send.
         order: place in the search of `auto`; rows of third parties come last.
         auto: whether `auto` may choose this provider.
+
+    Raises:
+        FieldError: a value is of another type, or the name or the address is none; it is a
+            `ValueError`.
     """
 
     name: str
@@ -202,9 +300,52 @@ class Provider:
     connector: Any = None
     hint: str = ""
     probe: bool = False
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
     order: int = 1000
     auto: bool = True
 
     def __post_init__(self) -> None:
-        if not self.name or not self.name.replace("-", "_").isidentifier():
-            raise ValueError(f"a provider needs a name like `my_provider`, not `{self.name}`")
+        if isinstance(self.api_key_vars, list):
+            object.__setattr__(self, "api_key_vars", tuple(self.api_key_vars))
+        _check_shapes(self)
+        if not self.name.replace("-", "_").isidentifier():
+            raise FieldError(
+                f"a provider needs a name like `my_provider`, not `{self.name}`", "name"
+            )
+        if self.base_url and not _ADDRESS.fullmatch(self.base_url):
+            # It is not shown: a key may stand in it.
+            raise FieldError("`base_url` is an address like https://host/v1", "base_url")
+        for name in ("requests_per_minute", "tokens_per_minute"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise FieldError(f"`{name}` must be above 0, not {value}", name)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+@cache
+def _shapes(kind: Any) -> tuple[tuple[str, tuple[type, ...], str, bool], ...]:
+    """Give the fields that are checked: name, types, a word for them, and if `None` is one."""
+    return tuple(
+        (each.name, *_SHAPES[plain], plain != each.type)
+        for each in fields(kind)
+        if (plain := str(each.type).removesuffix(" | None")) in _SHAPES
+    )
+
+
+def _check_shapes(given: Any) -> None:
+    """Refuse values of another type than their fields; a truth is no number."""
+    for name, types, shape, optional in _shapes(given.__class__):
+        value = getattr(given, name)
+        if value is None and optional:
+            continue
+        fits = isinstance(value, types) and (type(value) is not bool or bool in types)
+        if not fits or (types == (tuple,) and not all(isinstance(each, str) for each in value)):
+            shown = f"`{value}`" if isinstance(value, (str, int, float)) else type(value).__name__
+            raise FieldError(f"`{name}` must be {shape}, not {shown}", name)

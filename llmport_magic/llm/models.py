@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmport_magic.llm.capabilities import (
@@ -34,6 +34,10 @@ class Models(ABC):
     @abstractmethod
     def providers(self, *, installed: bool = True) -> tuple[Provider, ...]:
         """Give every provider, in the order in which `auto` searches them."""
+
+    @abstractmethod
+    def _change(self, change: Callable[[Mapping[str, Provider]], Provider]) -> Provider:
+        """Put the row that a function makes of all rows in its place; nobody comes in between."""
 
     def find_model(self, name: str, provider: str | None = None) -> LLMProfile | None:
         """Give a model by its name or another name of it, or `None` where it is not known.

@@ -14,11 +14,15 @@ from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import Provider
 from llmport_magic.llm.catalogue import (
     provider_from,
-    provider_of_file,
     shipped_providers,
 )
-from llmport_magic.llm.models import Models
 from llmport_magic.llm.plugins import installed_providers
+from llmport_magic.llm.provider_files import (
+    ProviderFiles,
+    provider_of_file,
+    rows_over,
+    users_files,
+)
 from llmport_magic.llm.provider_views import CONNECTOR_MAP, PROVIDER_CONFIG
 from llmport_magic.llm.selection import (
     ProviderRow,
@@ -48,7 +52,7 @@ __all__ = [
 ]
 
 
-class LLMRegistry(Models):
+class LLMRegistry(ProviderFiles):
     """Providers by name, in the order in which `auto` searches them.
 
     Reading needs no lock: a change puts a new mapping in the place of the old one.
@@ -71,8 +75,15 @@ class LLMRegistry(Models):
 
     @classmethod
     def create_default(cls) -> LLMRegistry:
-        """Make a registry of the shipped catalogue and of what installed packages bring along."""
-        return cls(shipped_providers(), further=installed_providers)
+        """Make a registry of the shipped catalogue and of what installed packages bring along.
+
+        What the user's own files say, `providers/*.yaml` beside the settings file, is put over it.
+
+        Raises:
+            ConfigError: one of them cannot be used; the message has file, line and field.
+        """
+        rows = {row.name: row for row in shipped_providers()}
+        return cls(rows_over(rows, users_files()).values(), further=installed_providers)
 
     def _look_further(self) -> None:
         with self._lock:
@@ -110,6 +121,12 @@ class LLMRegistry(Models):
                 )
             self._providers = MappingProxyType({**self._providers, provider.name: provider})
         return provider
+
+    def _change(self, change: Callable[[Mapping[str, Provider]], Provider]) -> Provider:
+        with self._lock:
+            row = change(self._providers)
+            self._providers = MappingProxyType({**self._providers, row.name: row})
+        return row
 
     def unregister_provider(self, name: str) -> None:
         """Take a provider away.
