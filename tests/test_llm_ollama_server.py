@@ -90,11 +90,12 @@ async def test_a_whole_answer(server: Loopback) -> None:
 async def test_a_hosted_server_gets_its_key(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key is sent as a bearer token where there is one."""
+    """The key that stands beside the server's address is sent as a bearer token."""
     monkeypatch.setenv("OLLAMA_API_KEY", KEY)
+    monkeypatch.setenv("OLLAMA_HOST", server.url)
     server.script(raw(json.dumps(_done("hello"))))
 
-    await LLMProvider.from_name("ollama", base_url=server.url, model="m").complete("q")
+    await LLMProvider.from_name("ollama", model="m").complete("q")
 
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
