@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace as replaced
+from typing import TYPE_CHECKING, Any
 
+from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import (
     LLMCapabilities,
     LLMProfile,
@@ -15,7 +17,9 @@ from llmport_magic.llm.capabilities import (
     Provider,
     flag_names,
 )
-from llmport_magic.llm.catalogue import model_named
+from llmport_magic.llm.catalogue import RATES, ModelsOver, model_named
+from llmport_magic.llm.retirement import end_of, has_ended
+from llmport_magic.secrets import hidden
 
 __all__ = ["Models"]
 
@@ -39,6 +43,111 @@ class Models(ABC):
     def _change(self, change: Callable[[Mapping[str, Provider]], Provider]) -> Provider:
         """Put the row that a function makes of all rows in its place; nobody comes in between."""
 
+    if TYPE_CHECKING:
+
+        def is_provider_initialized(self, name: str) -> bool:
+            """Tell whether a provider is initialised; `LLMRegistry` does."""
+
+    def register_model(self, profile: LLMProfile, *, replace: bool = False) -> LLMProfile:
+        """Add a model to its provider.
+
+        Args:
+            profile: what is known of it.
+            replace: whether it may take the place of one of that name.
+
+        Raises:
+            ConfigError: the provider is not known, or the name is taken.
+        """
+        row = self.provider(profile.provider)
+        profile = replaced(profile, provider=row.name)
+
+        def change(known: Mapping[str, Provider]) -> Provider:
+            models = known[row.name].models
+            if profile.name in models and not replace:
+                raise ConfigError(
+                    f"model `{profile.name}` of `{row.name}` is registered: pass `replace=True` "
+                    "to replace it"
+                )
+            return replaced(known[row.name], models=ModelsOver({profile.name: profile}, models))
+
+        self._change(change)
+        return profile
+
+    def get_model(
+        self, name: str, provider: str | None = None, *, require_initialized: bool = False
+    ) -> LLMProfile:
+        """Give a model by its name or another name of it, and say if it can be asked.
+
+        Args:
+            name: as a provider spells it, with or without the date of a snapshot.
+            provider: where to look; else a provider that is initialised goes first.
+            require_initialized: whether a model of another provider is an error.
+
+        Returns:
+            The profile, `available` where its provider is initialised.
+
+        Raises:
+            ConfigError: the model is not known, or its provider is not initialised.
+        """
+        found = list(self._named(name, provider))
+        if not found:
+            raise ConfigError(self._unknown(name, provider))
+        ready = [each for each in found if self.is_provider_initialized(each.provider)]
+        if require_initialized and not ready:
+            raise ConfigError(self._not_initialized(found[0]))
+        return replaced((ready or found)[0], available=bool(ready))
+
+    def validate_model(self, name: str, provider: str | None = None) -> tuple[bool, str]:
+        """Say whether a model can be asked, and what there is to know about that.
+
+        Args:
+            name: as for `get_model`.
+            provider: where to look.
+
+        Returns:
+            Whether its provider is initialised and has not ended it, and a message: why not, when
+            it will end and what to use instead, or which name is its own; else it is empty.
+        """
+        if next(self._named(name, provider), None) is None:
+            return False, self._unknown(name, provider)
+        profile = self.get_model(name, provider)
+        notes = [
+            None if profile.available else self._not_initialized(profile),
+            end_of(profile, name),
+            None if name == profile.name else f"`{name}` is another name of `{profile.name}`",
+        ]
+        return bool(profile.available) and not has_ended(profile), "; ".join(filter(None, notes))
+
+    def get_api_config(self, name: str) -> Mapping[str, Any]:
+        """Say how a provider, or the provider of a model, is asked.
+
+        Args:
+            name: of a provider or a model.
+
+        Returns:
+            `provider`, `base_url`, `dialect`, `headers` (secrets as `********`) and `rate_limits`
+            (`requests_per_minute` and `tokens_per_minute`, `None` for no limit), as the settings
+            are now.
+
+        Raises:
+            ConfigError: there is neither a provider nor a model of that name.
+        """
+        from llmport_magic.llm.provider_settings import settings_of
+        from llmport_magic.settings import resolve
+
+        names = {row.name for row in self.providers()}
+        known = name.lower() in names or next(self._named(name), None) is None
+        row = self.provider(name if known else self.get_model(name).provider)
+        settings = settings_of(row, resolve(provider=row.name))
+        headers = {**row.headers, **settings.headers}
+        return {
+            "provider": row.name,
+            "base_url": settings.base_url or row.base_url,
+            "dialect": row.dialect,
+            "headers": {name: str(value) for name, value in hidden(headers).items()},
+            "rate_limits": {name: getattr(settings, name) for name in RATES},
+        }
+
     def find_model(self, name: str, provider: str | None = None) -> LLMProfile | None:
         """Give a model by its name or another name of it, or `None` where it is not known.
 
@@ -46,18 +155,40 @@ class Models(ABC):
             name: as a provider spells it, with or without the date of a snapshot.
             provider: where to look; everywhere when it is `None`.
         """
+        return next(self._named(name, provider), None)
+
+    def _named(self, name: str, provider: str | None = None) -> Iterator[LLMProfile]:
         rows = self.providers(installed=False) if provider is None else (self.provider(provider),)
         for wanted in dict.fromkeys((name, _DATED.sub("", name))):
             for row in rows:
                 profile = model_named(row.models, wanted)
                 if profile is not None:
-                    return profile
-        return None
+                    yield profile
+
+    def _unknown(self, name: str, provider: str | None) -> str:
+        rows = self.providers() if provider is None else (self.provider(provider),)
+        names = [model for row in rows for model in row.models]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "add it with `register_model`"
+        return f"unknown model `{name}`{f' of `{provider}`' if provider else ''}: {hint}"
+
+    def _not_initialized(self, profile: LLMProfile) -> str:
+        variables = " or ".join(self.provider(profile.provider).api_key_vars[:1])
+        way = f", or set {variables}" if variables else ""
+        return (
+            f"`{profile.provider}`, which has `{profile.name}`, is not initialised: call "
+            f'`initialize_provider("{profile.provider}", api_key)`{way}'
+        )
 
     def list_models(
         self, provider: str | None = None, family: ModelFamily | str | None = None
     ) -> tuple[LLMProfile, ...]:
-        """Give the known models, of one provider and one family where they are named."""
+        """Give the known models, of one provider and one family where they are named.
+
+        They come in the order of the providers, and of the catalogue within each.
+        """
+        if family is not None:
+            family = ModelFamily.from_name(family)
         rows = self.providers() if provider is None else (self.provider(provider),)
         return tuple(
             profile
@@ -81,13 +212,15 @@ class Models(ABC):
             **flags: capabilities, as `vision=True`.
 
         Raises:
-            ValueError: a capability that does not exist.
+            ValueError: a capability that does not exist, or one that is neither true nor false.
         """
-        for name in flags:
+        for name, value in flags.items():
             if name not in flag_names():
                 near = difflib.get_close_matches(name, flag_names(), n=1)
                 hint = f"did you mean `{near[0]}`?" if near else ", ".join(sorted(flag_names()))
                 raise ValueError(f"unknown capability `{name}`: {hint}")
+            if not isinstance(value, bool):
+                raise ValueError(f"`{name}` is true or false, not `{value}`")  # noqa: TRY004
         return tuple(
             profile
             for profile in self.list_models()
@@ -103,6 +236,8 @@ class Models(ABC):
     ) -> LLMProfile | None:
         """Give the cheapest of the models that fit, whose price is known and that do not end.
 
+        Of those that cost the same the first by name is given, and then by provider.
+
         Args:
             *names: capabilities that it must have.
             **wanted: as for `find_models`.
@@ -113,7 +248,11 @@ class Models(ABC):
             for profile in found
             if profile.retired_on is None and (cost := _cost(profile)) is not None
         ]
-        return min(priced, key=lambda pair: (pair[0], pair[1].name))[1] if priced else None
+        return (
+            min(priced, key=lambda pair: (pair[0], pair[1].name, pair[1].provider))[1]
+            if priced
+            else None
+        )
 
 
 def _cost(profile: LLMProfile) -> float | None:

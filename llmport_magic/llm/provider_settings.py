@@ -101,7 +101,12 @@ def _names(row: Provider, model: str | None = None) -> ProviderNames:
         model=(row.model_env_var,) if row.model_env_var else (),
         base_url=(row.host_env_var,) if row.host_env_var else (),
         api_key=row.api_key_vars,
-        defaults={"model": model or row.default_model, "base_url": row.base_url or None},
+        defaults={
+            "model": model or row.default_model,
+            "base_url": row.base_url or None,
+            "requests_per_minute": row.requests_per_minute,
+            "tokens_per_minute": row.tokens_per_minute,
+        },
     )
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 import warnings
 from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import LLMProfile
 
 _told: set[tuple[str, str]] = set()
 _lock = threading.Lock()
@@ -23,11 +27,26 @@ def retirement(provider: str, model: str) -> str | None:
     if not model or provider not in {row.name for row in registry.providers(installed=False)}:
         return None
     profile = registry.find_model(model, provider)
-    if profile is None or profile.retired_on is None:
+    return None if profile is None else end_of(profile, model)
+
+
+def end_of(profile: LLMProfile, name: str) -> str | None:
+    """Say when a model ends and what to use instead; `None` for one that stays.
+
+    Args:
+        profile: what is known of it.
+        name: as the user wrote it.
+    """
+    if profile.retired_on is None:
         return None
-    ends = "ended" if date.fromisoformat(profile.retired_on) <= _today() else "ends"
+    ends = "ended" if has_ended(profile) else "ends"
     instead = f": use `{profile.replacement}`" if profile.replacement else ""
-    return f"`{model}` of `{provider}` {ends} on {profile.retired_on}{instead}"
+    return f"`{name}` of `{profile.provider}` {ends} on {profile.retired_on}{instead}"
+
+
+def has_ended(profile: LLMProfile) -> bool:
+    """Tell whether the day on which a model ends has come."""
+    return profile.retired_on is not None and date.fromisoformat(profile.retired_on) <= _today()
 
 
 def warn_of_retirement(provider: str, model: str) -> None:
