@@ -23,7 +23,7 @@ from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
 from llmport_magic.llm.sse import JSONLines, LineTooLongError, ServerEvent, SSEDecoder
 from llmport_magic.llm.transport import Incoming, LLMTimeoutError, Outgoing, Transport, names
-from llmport_magic.llm.wire import ErrorDetails, answer_id
+from llmport_magic.llm.wire import ErrorDetails, WireRequest, answer_id
 from llmport_magic.secrets import masked, masked_text
 
 if TYPE_CHECKING:
@@ -84,36 +84,43 @@ async def whole(ask: Ask) -> tuple[Chunk, Any]:
     return await with_retries(once, ask.policy, ask.budget, clock.left)
 
 
-async def models(ask: Ask) -> tuple[str, ...]:
-    """Ask the server which models it has."""
+async def question(ask: Ask, request: WireRequest) -> Any:
+    """Ask the server about itself and not a model, and get its object; no body asks with GET."""
     clock = Clock(ask.limits)
     outgoing = Outgoing(
-        method="GET",
+        method="POST" if request.body else "GET",
         url=endpoint(
             ask.target.base_url,
-            ask.dialect.MODELS_PATH,
+            request.path,
             ask.dialect.DEFAULT_PATH,
             ask.target.network.plain_http_hosts,
         ),
         target=ask.target,
+        body=_encoded(request.body) if request.body else None,
         # A format's headers, for example its version, are the same for all requests.
         headers=ask.dialect.build_request(ask.call).headers,
         key_header=ask.dialect.KEY_HEADER,
         key_prefix=ask.dialect.KEY_PREFIX,
     )
 
-    async def once(_: int) -> tuple[str, ...]:
+    async def once(_: int) -> Any:
         incoming = await _success(ask, await ask.transport.open(outgoing, clock))
         try:
             body = await incoming.read_all()
         finally:
             await incoming.close()
         try:
-            return ask.dialect.read_models(_decoded(body))
+            return _decoded(body)
         except ValueError:
             raise format_failure(incoming, body) from None
 
     return await with_retries(once, ask.policy, ask.budget, clock.left)
+
+
+async def models(ask: Ask) -> tuple[str, ...]:
+    """Ask the server which models it has."""
+    listed = await question(ask, WireRequest(path=ask.dialect.MODELS_PATH, body={}))
+    return ask.dialect.read_models(listed)
 
 
 async def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:

@@ -151,7 +151,7 @@ class WireRequest:
 
     Attributes:
         path: below the base URL; it may have a query.
-        body: written as JSON.
+        body: written as JSON; an empty one is none, and asks with GET.
         headers: that this format asks for, never a key.
     """
 
@@ -232,6 +232,15 @@ class Dialect(Protocol):
     def read_models(self, data: Any) -> tuple[str, ...]:
         """Read the names of the models that the server has."""
 
+    def describe_requests(self, model: str) -> tuple[WireRequest, ...]:
+        """Write what to ask a server about a model: the next where the one before finds nothing."""
+
+    def read_model(self, data: Any, model: str) -> Mapping[str, Any] | None:
+        """Read what a server says of a model, as fields of `LLMCapabilities`.
+
+        What it does not say is left out; `None` where the answer is not about that model.
+        """
+
     def stream_reader(self) -> StreamReader:
         """Make a reader for one stream."""
 
@@ -249,6 +258,11 @@ def string(value: Any) -> str | None:
 def counts(fields: Mapping[str, Any]) -> dict[str, int]:
     """Give the fields that are counts: whole numbers from 0 on."""
     return {name: n for name, n in fields.items() if type(n) is int and n >= 0}
+
+
+def sizes(fields: Mapping[str, Any]) -> dict[str, int]:
+    """Give the fields that are sizes: whole numbers above 0."""
+    return {name: n for name, n in counts(fields).items() if n}
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from llmport_magic.llm.wire import (
     counts,
     kept,
     mapping,
+    sizes,
     string,
 )
 
@@ -285,6 +286,32 @@ def _advice(error: str, data: Mapping[str, Any]) -> str:
 def refused_parameter(error: ErrorDetails, body: Mapping[str, Any]) -> str | None:
     """Name `think`, where the model cannot; other options that it does not know it ignores."""
     return "think" if "think" in body and _CANNOT_THINK.search(error.message) else None
+
+
+def describe_requests(model: str) -> tuple[WireRequest, ...]:
+    """Ask for the model: https://docs.ollama.com/api-reference/show-model-details."""
+    return (WireRequest(path="api/show", body={"model": model}),)
+
+
+def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # noqa: ARG001 - not named there
+    """Read what `/api/show` says.
+
+    The window is the model's; what the server makes of it is the option `num_ctx`. A model that
+    can think does so unless it is told not to, and every model can be held to JSON.
+    """
+    row = mapping(data)
+    abilities = row.get("capabilities")
+    if not isinstance(row.get("details"), Mapping):
+        return None
+    told: dict[str, Any] = {"json_mode": True}
+    if isinstance(abilities, list):
+        if "completion" not in abilities:
+            return None
+        words = {"vision": "vision", "tools": "tools", "reasoning": "thinking"}
+        told |= {ours: theirs in abilities for ours, theirs in words.items()}
+    known = mapping(row.get("model_info"))
+    window = known.get(f"{known.get('general.architecture')}.context_length")
+    return told | sizes({"max_context_window": window})
 
 
 def read_models(data: Any) -> tuple[str, ...]:

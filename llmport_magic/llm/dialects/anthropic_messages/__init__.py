@@ -1,7 +1,8 @@
 """The messages format of Anthropic.
 
-`writing` makes requests, `reading` reads what comes back, `failures` what went wrong. References,
-all read 2026-11-21: https://platform.claude.com/docs/en/api/messages/create, the types of
+`writing` makes requests, `reading` reads what comes back, `models` what is said of models,
+`failures` what went wrong. References, all read 2026-11-21:
+https://platform.claude.com/docs/en/api/messages/create, the types of
 https://github.com/anthropics/anthropic-sdk-python (`src/anthropic/types`), and what newer models
 refuse: https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5.
 """
@@ -9,10 +10,14 @@ refuse: https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5.
 from __future__ import annotations
 
 from llmport_magic.llm.dialects.anthropic_messages.failures import read_error, refused_parameter
+from llmport_magic.llm.dialects.anthropic_messages.models import (
+    describe_requests,
+    read_model,
+    read_models,
+)
 from llmport_magic.llm.dialects.anthropic_messages.reading import (
     Reader,
     finish_reason,
-    read_models,
     read_reply,
     read_usage,
     stream_reader,
@@ -28,8 +33,10 @@ __all__ = [
     "MODELS_PATH",
     "Reader",
     "build_request",
+    "describe_requests",
     "finish_reason",
     "read_error",
+    "read_model",
     "read_models",
     "read_reply",
     "read_usage",

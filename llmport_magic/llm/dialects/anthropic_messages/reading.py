@@ -240,10 +240,3 @@ def read_usage(usage: Mapping[str, Any]) -> dict[str, int] | None:
         "reasoning_tokens": details.get("thinking_tokens"),
     }
     return {**found, **kept(parts)} if found else None
-
-
-def read_models(data: Any) -> tuple[str, ...]:
-    """Read the answer of the models endpoint."""
-    rows = mapping(data).get("data")
-    names = [string(mapping(row).get("id")) for row in rows] if isinstance(rows, list) else []
-    return tuple(name for name in names if name)

@@ -1,17 +1,21 @@
 """The generateContent format of Google's Gemini API.
 
-`writing` makes requests, `reading` reads what comes back. Reference:
-https://ai.google.dev/api/generate-content (read 2026-11-21); a fact from another page is said
-where it is used. The key goes into a header: in a URL it would lie in logs.
+`writing` makes requests, `reading` reads what comes back, `models` what is said of models.
+Reference: https://ai.google.dev/api/generate-content (read 2026-11-21); a fact from another page
+is said where it is used. The key goes into a header: in a URL it would lie in logs.
 """
 
 from __future__ import annotations
 
 from llmport_magic.llm.dialects.gemini_content.failures import read_error, refused_parameter
+from llmport_magic.llm.dialects.gemini_content.models import (
+    describe_requests,
+    read_model,
+    read_models,
+)
 from llmport_magic.llm.dialects.gemini_content.reading import (
     Reader,
     finish_reason,
-    read_models,
     read_reply,
     read_usage,
     stream_reader,
@@ -27,8 +31,10 @@ __all__ = [
     "MODELS_PATH",
     "Reader",
     "build_request",
+    "describe_requests",
     "finish_reason",
     "read_error",
+    "read_model",
     "read_models",
     "read_reply",
     "read_usage",

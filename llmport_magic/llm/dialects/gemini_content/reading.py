@@ -167,16 +167,6 @@ def _audio(usage: Mapping[str, Any], name: str) -> int | None:
     return sum(known) if known else None
 
 
-def read_models(data: Any) -> tuple[str, ...]:
-    """Read the names of the models that write text, without the `models/` that they begin with."""
-    return tuple(
-        name.removeprefix("models/")
-        for row in _rows(data, "models")
-        if "generateContent" in _listed(row, "supportedGenerationMethods")
-        and (name := string(row.get("name")))
-    )
-
-
 def _listed(data: Any, name: str) -> list[Any]:
     values = mapping(data).get(name)
     return values if isinstance(values, list) else []

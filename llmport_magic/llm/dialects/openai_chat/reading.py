@@ -299,14 +299,6 @@ def _continues(block: Mapping[str, Any], detail: Mapping[str, Any], *, last: boo
     return detail.get("index") is not None or (last and "data" not in detail)
 
 
-def read_models(data: Any) -> tuple[str, ...]:
-    """Read the answer of the models endpoint."""
-    rows = mapping(data).get("data")
-    if not isinstance(rows, list):
-        return ()
-    return tuple(name for row in rows if (name := string(mapping(row).get("id"))))
-
-
 def finish_reason(raw: Any) -> str | None:
     """Normalise a finish reason; servers of this format use words of their own, too."""
     if not isinstance(raw, str) or not raw:
