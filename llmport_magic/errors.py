@@ -11,6 +11,7 @@ LLMPortError
 │   ├── (LLMConnectionError, LLMTimeoutError, LLMStatusError: `llm/transport.py`)
 │   ├── LLMStreamError        the answer broke off or is not in the provider's format
 │   ├── LLMContentError       the provider or the model refused
+│   ├── LLMLimitError         the limit that the user set would make the call wait too long
 │   ├── LLMOutputError        the answer is whole, but holds no module or not the JSON asked for
 │   └── MissingPackageError   generated code needs a package that is not installed
 ├── GeneratedCodeError        the answer is a module, and it is wrong
@@ -111,6 +112,13 @@ class LLMStreamError(LLMError):
 
 class LLMContentError(LLMError):
     """The provider blocked the request or the answer, or the model refused."""
+
+
+class LLMLimitError(LLMError):
+    """A limit on requests or tokens a minute would make the call wait longer than it may take.
+
+    Nothing was sent, or nothing more: it says nothing about the provider.
+    """
 
 
 class LLMOutputError(LLMError):

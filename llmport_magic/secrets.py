@@ -70,6 +70,13 @@ class Secret:
         """Give the value itself: for the builder of request headers only."""
         return self._reveal()
 
+    def fingerprint(self) -> str:
+        """Give what tells this value from others and does not lead back to it."""
+        import hashlib
+
+        text = self.reveal().encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=16, person=b"llmport account").hexdigest()
+
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
 
