@@ -4,6 +4,7 @@ LLMPortError
 ├── UserError                 the request itself cannot be served as written
 │   ├── UsageError            a bad option or an empty cell
 │   ├── ConfigError           a setting is missing, unknown or has a bad value
+│   │   └── MissingKeyError   there is no key for a provider that needs one
 │   ├── ModuleNameError       the name cannot be a module's name
 │   ├── ModuleNotStoredError  no module of that name to work on
 │   └── ConflictError         going on would leave somebody's edits behind
@@ -13,6 +14,7 @@ LLMPortError
 │   ├── LLMContentError       the provider or the model refused
 │   ├── LLMLimitError         the limit that the user set would make the call wait too long
 │   ├── LLMOutputError        the answer is whole, but holds no module or not the JSON asked for
+│   ├── LLMFailoverError      several providers were asked, and none delivered
 │   └── MissingPackageError   generated code needs a package that is not installed
 ├── GeneratedCodeError        the answer is a module, and it is wrong
 │   ├── VerificationError     an example failed, or the code does not import
@@ -24,6 +26,7 @@ Each message is one line: what happened, then what to do next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -48,6 +51,18 @@ class UsageError(UserError, ValueError):
 
 class ConfigError(UserError, ValueError):
     """A setting is missing, unknown, or has a value that cannot be used."""
+
+
+class MissingKeyError(ConfigError):
+    """There is no key for a provider that needs one.
+
+    Attributes:
+        provider: its name in the registry.
+    """
+
+    def __init__(self, message: str = "", *, provider: str = "") -> None:
+        self.provider = provider
+        super().__init__(message)
 
 
 class ModuleNameError(UserError, ValueError):
@@ -75,7 +90,15 @@ class LLMError(LLMPortError):
         request_id: the provider's id of the request, where it gave one.
         retryable: whether the same request may succeed later.
         attempts: how many times the request was sent.
+        unreachable: whether there was no connection at all.
+        key_refused: whether it is the key that the provider does not take.
+        attempts_made: one mapping for each provider that a router asked, as in a response's
+            `metadata["attempts"]`.
     """
+
+    unreachable: bool = False
+    key_refused: bool = False
+    attempts_made: tuple[Mapping[str, Any], ...] = ()
 
     def __init__(
         self,
@@ -130,6 +153,21 @@ class LLMOutputError(LLMError):
 
     def __init__(self, message: str = "", *, text: str = "", **details: Any) -> None:
         self.text = text
+        super().__init__(message, **details)
+
+
+class LLMFailoverError(LLMError):
+    """Several providers were asked one after the other, and none delivered.
+
+    Attributes:
+        failures: what each of them raised, in the order in which they were asked; `provider`,
+            `model`, `status` and `request_id` are those of the last.
+    """
+
+    def __init__(
+        self, message: str = "", *, failures: Sequence[Exception] = (), **details: Any
+    ) -> None:
+        self.failures = tuple(failures)
         super().__init__(message, **details)
 
 

@@ -118,6 +118,15 @@ class ProviderType(str, Enum):
     __str__ = str.__str__
 
 
+class ProviderState(str, Enum):
+    """How far a provider of a registry is: its row is known, or it is ready to be asked."""
+
+    REGISTERED = "registered"
+    INITIALIZED = "initialized"
+
+    __str__ = str.__str__
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeConfig:
     """A number's bounds and the value it has when nobody sets it.

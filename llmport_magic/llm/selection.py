@@ -8,20 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.llm.provider_settings import Key, key_of, settings_of
+from llmport_magic.llm.credentials import Key, missing_key
+from llmport_magic.llm.provider_settings import key_of, settings_of
 from llmport_magic.secrets import Secret, hidden, scrub
 from llmport_magic.settings import administration, origin, resolve
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
     from llmport_magic.llm.provider import LLMConfig
+    from llmport_magic.llm.registry import LLMRegistry
     from llmport_magic.settings import Settings
 
 _PROBE_SECONDS = 0.3
@@ -32,51 +34,42 @@ _REASONED_TOKENS = 16_384
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderRow:
-    """A provider as lists show it.
-
-    Attributes:
-        name: the key in the registry.
-        models: the names of the models that are known.
-        available: whether it could be asked now.
-        hint: what to do to use it, or where it stands.
-    """
-
-    name: str
-    models: tuple[str, ...]
-    available: bool
-    hint: str
-
-
 _lock = threading.Lock()
-_connectors: dict[tuple[Any, ...], tuple[Provider, BaseLLMConnector]] = {}
+_connectors: dict[tuple[Any, ...], tuple[Any, BaseLLMConnector]] = {}
 _probed: dict[str, tuple[float, bool]] = {}
 
 
-def choose_provider(settings: Settings) -> tuple[str, str]:
+def _or_default(registry: LLMRegistry | None) -> LLMRegistry:
+    from llmport_magic.llm.registry import default_registry
+
+    return default_registry() if registry is None else registry
+
+
+def choose_provider(settings: Settings, registry: LLMRegistry | None = None) -> tuple[str, str]:
     """Say who answers, and why.
 
-    With `auto`: a provider whose key is in the environment, in the catalogue's order; else a
-    local server that answers; else the embedded model, if it is installed.
+    With `auto`: a provider whose key is found, in the catalogue's order; else a local server that
+    answers; else the embedded model, if it is installed.
+
+    Args:
+        settings: what `resolve` gave.
+        registry: whose providers and keys count; `None` is the one that the package uses.
 
     Raises:
         ConfigError: the provider that is set is not known, or nobody can answer.
     """
-    from llmport_magic.llm.registry import default_registry
-
-    registry, rules = default_registry(), administration()
+    registry, rules = _or_default(registry), administration()
     if settings.provider.lower() != "auto":
         row = registry.provider(settings.provider)
         rules.check(row.name)
         return row.name, f"set by {settings.source('provider')}"
     if settings.base_url:
         return "local", f"`base_url` is set by {settings.source('base_url')}"
-    if settings.api_key:
-        raise ConfigError(
-            f"`api_key` is set by {settings.source('api_key')}, but not for whom: set `provider`, "
-            "too"
-        )
+    for name in ("api_key", "api_key_file"):
+        if getattr(settings, name):
+            raise ConfigError(
+                f"`{name}` is set by {settings.source(name)}, but not for whom: set `provider`, too"
+            )
     candidates: list[Provider] = []
     # Looking through the installed packages takes time, so only where nobody else can answer.
     for installed in (False, True):
@@ -86,7 +79,7 @@ def choose_provider(settings: Settings) -> tuple[str, str]:
             # The provider that has the model goes first; sorting keeps the order of the others.
             more.sort(key=lambda row: settings.model not in row.models)
         for row in more:
-            why = None if rules.refusal(row.name) else _why_available(row, settings)
+            why = None if rules.refusal(row.name) else why_available(row, settings, registry)
             if why:
                 return row.name, why
         candidates += more
@@ -111,8 +104,19 @@ def _nobody(candidates: list[Provider], settings: Settings) -> str:
     )
 
 
-def _why_available(row: Provider, settings: Settings) -> str | None:
-    """Say why a provider can be asked now, or `None` where it cannot."""
+def why_available(
+    row: Provider, settings: Settings, registry: LLMRegistry | None = None
+) -> str | None:
+    """Say why a provider can be asked now, or `None` where it cannot.
+
+    Args:
+        row: of the provider.
+        settings: what `resolve` gave.
+        registry: whose keys count; `None` is the one that the package uses.
+
+    Raises:
+        ConfigError: its key file, the keyring or the credential manager cannot be read.
+    """
     if row.probe:
         # Its key is for a hosted server: it does not say that one runs here.
         base_url = settings_of(row, settings).base_url or ""
@@ -123,8 +127,11 @@ def _why_available(row: Provider, settings: Settings) -> str | None:
         return "it is installed" if embedded.installed() else None
     if not row.api_key_vars:
         return None
-    key = key_of(row, settings_of(row, settings))
-    return f"{key.source} is set" if key.secret is not None else None
+    key = key_of(row, settings_of(row, settings), _or_default(registry).credentials)
+    if key.secret is None:
+        return None
+    named = key.fixed or key.variables
+    return f"{key.source} is set" if named else f"its key is from {key.source}"
 
 
 def _probe(row: Provider, base_url: str) -> bool:
@@ -147,35 +154,45 @@ def _probe(row: Provider, base_url: str) -> bool:
     return answered
 
 
-def connector_for(settings: Settings) -> BaseLLMConnector:
+def connector_for(settings: Settings, registry: LLMRegistry | None = None) -> BaseLLMConnector:
     """Give the connector that the settings ask for; the same settings give the same one.
 
-    Raises:
-        ConfigError: the provider is not known, or its key is missing.
-    """
-    from llmport_magic.llm.registry import default_registry
+    Args:
+        settings: what `resolve` gave.
+        registry: where the provider and its key are looked up; `None` is the one that the package
+            uses.
 
-    name, _ = choose_provider(settings)
-    row = default_registry().provider(name)
+    Raises:
+        ConfigError: the provider is not known.
+        MissingKeyError: its key is missing.
+    """
+    own, registry = registry is not None, _or_default(registry)
+    name, _ = choose_provider(settings, registry)
+    row = registry.provider(name)
     settings = settings_of(row, settings)
     administration().check(row.name, settings.base_url)
-    key = key_of(row, settings)
-    if key.secret is None and row.key_required:
-        from llmport_magic.llm.provider import missing_key
-
-        variables = row.api_key_vars if key.variables is None else key.variables
-        raise ConfigError(missing_key(row.name, variables, key.withheld))
+    key = key_of(row, settings, registry.credentials)
+    needed = row.key_required and key.secret is None
+    if needed and registry.credentials.ask(row, settings):
+        key = key_of(row, settings, registry.credentials)
+    if row.key_required and key.secret is None:
+        raise MissingKeyError(missing_key(row.name, key, own=own), provider=row.name)
+    registry.note_use(row)
     settings = replace(settings, provider=row.name, api_key=key.secret)
     if isinstance(row.connector, BaseLLMConnector):
         return row.connector
     values = {n: v for n, v in settings.values().items() if n != "log"}
-    cache_key = (id(row), *((name, _hashable(value)) for name, value in values.items()))
+    cache_key = (
+        id(row),
+        id(registry),
+        *((name, _hashable(value)) for name, value in values.items()),
+    )
     with _lock:
         if cache_key not in _connectors:
             while len(_connectors) >= _MOST_CONNECTORS:
                 _connectors.pop(next(iter(_connectors)))
-            # The row is kept with it: its id stays its own as long as it is in the key.
-            _connectors[cache_key] = (row, _made(row, settings, key))
+            # They are kept with it: an id stays its own as long as it is in the key.
+            _connectors[cache_key] = ((row, registry), _made(row, settings, key))
         return _connectors[cache_key][1]
 
 
@@ -253,7 +270,7 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
         options=settings.options,
         seed=settings.seed,
         dialect=row.dialect,
-        api_key_vars=row.api_key_vars if key.variables is None else key.variables,
+        api_key_vars=key.variables or row.api_key_vars,
         key_withheld=key.withheld,
         key_required=row.key_required,
         limits=Limits(
@@ -290,29 +307,32 @@ def _headers(row: Provider, settings: Settings) -> dict[str, str | Secret]:
     return {**own, **hidden(settings.headers)}
 
 
-def named_connector(name: str, *, ctx: Any = None, **settings: Any) -> BaseLLMConnector:
+def named_connector(
+    name: str, *, ctx: Any = None, registry: LLMRegistry | None = None, **settings: Any
+) -> BaseLLMConnector:
     """Make a connector for a provider by its name; its key is looked up with each call.
 
     Args:
         name: the provider's name.
         ctx: kept as the connector's `.ctx`.
+        registry: as for `connector_for`.
         **settings: as for `configure()`.
 
     Raises:
         ConfigError: there is no provider of that name.
     """
     from llmport_magic.llm.provider import LLMProvider
-    from llmport_magic.llm.registry import default_registry
 
-    row = default_registry().provider(name)
+    registry = _or_default(registry)
+    row = registry.provider(name)
     resolved = resolve(provider=row.name, **settings)
     if row.connector is not None:
-        return connector_for(resolved)
+        return connector_for(resolved, registry)
     resolved = settings_of(row, resolved, row.preset_model)
     administration().check(row.name, resolved.base_url)
-    key = key_of(row, resolved)
+    key = key_of(row, resolved, registry.credentials)
     # What stands in a variable is looked up with each call.
-    given = key.secret if key.variables is None else None
+    given = None if key.variables else key.secret
     return LLMProvider(ctx, _config(row, replace(resolved, api_key=given), key))
 
 
@@ -340,40 +360,6 @@ def capabilities_of(provider: str, model: str | None) -> LLMCapabilities:
         return profile.capabilities
     found = getattr(connector_class(row), "capabilities", None)
     return found if isinstance(found, LLMCapabilities) else LLMCapabilities()
-
-
-def provider_rows() -> tuple[ProviderRow, ...]:
-    """List every provider, whether it can be asked now, and what to do where it cannot."""
-    from llmport_magic.llm.registry import default_registry
-
-    settings = resolve()
-    return tuple(_listed(row, settings) for row in default_registry().providers())
-
-
-def _listed(row: Provider, settings: Settings) -> ProviderRow:
-    refusal = administration().refusal(row.name)
-    why = None if refusal else _why_available(row, settings)
-    if (
-        why is None
-        and refusal is None
-        and not row.key_required
-        and not row.probe
-        and row.name != "embedded"
-    ):
-        why = "needs no key"
-    if refusal is not None:
-        hint = refusal
-    elif why is not None:
-        hint = why
-    elif row.probe:
-        where = settings_of(row, settings).base_url
-        hint = f"{row.hint or 'start a server'} at {where}, or set `base_url`"
-    elif row.api_key_vars:
-        hint = f"set {' or '.join(row.api_key_vars)}"
-    else:
-        hint = row.hint or "install it with `%llmport model install`"
-    models = tuple(row.models)
-    return ProviderRow(name=row.name, models=models, available=why is not None, hint=hint)
 
 
 async def close_connectors() -> None:
