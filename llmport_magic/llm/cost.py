@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
     from llmport_magic.llm.reply import LLMResponse
 
-CostSource: TypeAlias = Literal["reported", "computed", "estimated", "unknown"]
+CostSource: TypeAlias = Literal["reported", "computed", "estimated", "cached", "unknown"]
 _CHARACTERS_PER_TOKEN = 4
 # Parts of a usage that cost something else than the rest, and that no price is kept for.
 _UNPRICED = ("prompt_audio_tokens", "completion_audio_tokens", "cache_write_1h_tokens")
@@ -24,7 +24,8 @@ class Cost:
     Attributes:
         dollars: US dollars, or `None` where a price is not known.
         source: `reported` by the provider, `computed` from exact token counts, `estimated` from
-            estimated ones, or `unknown`.
+            estimated ones, `cached` where it was kept from an earlier call and so costs nothing
+            now, or `unknown`.
     """
 
     dollars: float | None
@@ -42,6 +43,7 @@ class Totals:
         cost: US dollars of the calls whose price is known.
         unpriced_calls: how many are not in `cost`.
         estimated_calls: how many of the token counts are estimates.
+        cached_calls: answers that were kept from earlier calls; they count nowhere else.
     """
 
     def __init__(self) -> None:
@@ -53,9 +55,14 @@ class Totals:
         self.cost = 0.0
         self.unpriced_calls = 0
         self.estimated_calls = 0
+        self.cached_calls = 0
 
     def add(self, response: LLMResponse) -> None:
         """Count one answer."""
+        if response.metadata.get("cached"):
+            with self._lock:
+                self.cached_calls += 1
+            return
         dollars = response.cost.dollars
         with self._lock:
             self.calls += 1
@@ -106,6 +113,8 @@ def cost_of(response: LLMResponse) -> float | None:
 
 def price(response: LLMResponse) -> Cost:
     """Give what an answer cost: what the provider reports, else its tokens at the known prices."""
+    if response.metadata.get("cached"):
+        return Cost(0.0, "cached")
     reported = response.metadata.get("cost_reported")
     if reported is not None:
         return Cost(float(reported), "reported")
@@ -120,8 +129,9 @@ def price(response: LLMResponse) -> Cost:
 
 
 def took(response: LLMResponse) -> dict[str, Any]:
-    """Give what an answer took as plain values, for a log."""
-    return {
+    """Give what an answer took as plain values, for a log; of a kept one, what it took then."""
+    kept = {"cached": True} if response.metadata.get("cached") else {}
+    return kept | {
         "usage": dict(response.usage),
         "usage_estimated": bool(response.metadata.get("usage_estimated")),
         "cost": response.cost.dollars,

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import AsyncGenerator, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, UsageError
+from llmport_magic.llm.config import LLMConfig
 from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import Message, as_messages
 from llmport_magic.llm.retirement import warn_of_retirement
-from llmport_magic.llm.retry import RetryBudget, RetryPolicy
+from llmport_magic.llm.retry import RetryBudget
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Network, Target
-from llmport_magic.secrets import Secret, find_key, hidden, key_variables
+from llmport_magic.secrets import Secret, find_key, key_variables
 from llmport_magic.settings import resolve, times_changed
 
 if TYPE_CHECKING:
+    from llmport_magic.llm.cache import Keeping
     from llmport_magic.llm.capabilities import LLMCapabilities
     from llmport_magic.llm.exchange import Ask
     from llmport_magic.llm.project_config import ProjectConfig
     from llmport_magic.llm.reply import Chunk, LLMResponse
     from llmport_magic.llm.transport import Transport
+
+__all__ = ["OPTIONS", "LLMConfig", "LLMProvider", "check_options", "missing_key"]
 
 OPTIONS = (
     "model",
@@ -42,65 +46,8 @@ OPTIONS = (
     "json_schema",
     "options",
     "timeout_ms",
+    "cache",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LLMConfig:
-    """How one model is asked, over HTTP.
-
-    Args:
-        base_url: of the API, for example `https://api.openai.com/v1`.
-        model: as the provider spells it; empty asks a local server what it serves.
-        api_key: the key; `None` looks into the variables `api_key_vars` with each call.
-        temperature: of the sampling; `None` leaves it to the provider.
-        max_tokens: the longest answer in tokens; `None` leaves it to the provider.
-        timeout_ms: for the whole call, its retries included, in milliseconds.
-        provider: the name in messages, and in the registry where it is there.
-        headers: sent with every request; what holds a key by its name becomes a secret.
-        extra: merged into every request's body.
-        options: parameters of the sampling in the provider's own words, for every request.
-        seed: of the sampling.
-        dialect: the wire format, a module of `llm/dialects/`.
-        api_key_vars: environment variables that may hold the key.
-        key_required: whether a call without a key is refused before it is sent.
-        capabilities: of the model; `None` looks them up in the registry.
-        limits: deadlines and sizes; `timeout_ms` wins over its `total`.
-        retry: how often and how patiently a failed request is sent again.
-        retry_budget: how many retries there are before successes must earn more.
-        network: how requests leave this machine; `None` is as the settings say.
-        hint: what to do where nobody answers at `base_url`.
-        key_withheld: why no key is looked up: the provider's was set for another address.
-    """
-
-    base_url: str
-    model: str
-    api_key: Secret | str | None = None
-    temperature: float | None = 0.7
-    max_tokens: int | None = 4096
-    timeout_ms: float = 30_000
-    provider: str = "custom"
-    headers: Mapping[str, str | Secret] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seed: int | None = None
-    dialect: str = "openai_chat"
-    api_key_vars: tuple[str, ...] = ()
-    key_required: bool = False
-    capabilities: LLMCapabilities | None = None
-    limits: Limits = field(default_factory=Limits)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    retry_budget: float = 10
-    network: Network | None = None
-    hint: str = ""
-    key_withheld: str = ""
-
-    def __post_init__(self) -> None:
-        key = self.api_key
-        secret = Secret(key) if isinstance(key, str) and key.strip() else (key or None)
-        object.__setattr__(self, "api_key", secret)
-        object.__setattr__(self, "headers", hidden(self.headers))
-        object.__setattr__(self, "limits", replace(self.limits, total=self.timeout_ms / 1000))
 
 
 # Parameters that a model has refused, by base URL and model: learnt once in a session.
@@ -139,6 +86,7 @@ class LLMProvider(BaseLLMConnector):
         self._transport = transport
         self._network: tuple[int, Network] | None = None
         self._budget = RetryBudget(config.retry_budget)
+        self._kept: Keeping | None = None
         self.model_name_for_api = config.model
 
     def __repr__(self) -> str:
@@ -187,16 +135,26 @@ class LLMProvider(BaseLLMConnector):
         return connector_from(ctx, str(name), config)
 
     async def complete(self, messages: Messages, **options: Any) -> LLMResponse:
-        """Ask, and get the whole answer; see `BaseLLMConnector.complete`."""
-        call = self._call(as_messages(messages), options, stream=False)
-        return await bridge.in_bridge(self._complete(call, self._limits(options)))
+        """Ask, and get the whole answer; see `BaseLLMConnector.complete`.
 
-    async def _complete(self, call: Call, limits: Limits) -> LLMResponse:
+        `cache=True` gives a kept answer where there is one, `cache=False` neither gives nor keeps.
+        """
+        call = self._call(as_messages(messages), options, stream=False)
+        keeping = self._keeping(options)
+        notes: dict[str, Any] = {}
+        if keeping is not None and (kept := keeping.remembered(call, notes)) is not None:
+            return self._answered(self._gathered(call, notes), kept)
+        return await bridge.in_bridge(self._complete(call, self._limits(options), keeping))
+
+    async def _complete(self, call: Call, limits: Limits, keeping: Keeping | None) -> LLMResponse:
         from llmport_magic.llm.exchange import whole
 
         ask = await self._ask(call, limits)
         gathering = self._gathered(ask.call, ask.notes)
-        chunk, raw = await whole(ask)
+        chunk, raw = await (whole(ask) if keeping is None else keeping.whole(ask))
+        return self._answered(gathering, chunk, raw)
+
+    def _answered(self, gathering: Gathering, chunk: Chunk, raw: Any = None) -> LLMResponse:
         gathering.add(chunk)
         response = gathering.response(raw)
         self.totals.add(response)
@@ -205,7 +163,7 @@ class LLMProvider(BaseLLMConnector):
     def stream(self, messages: Messages, **options: Any) -> ResponseStream:
         """Ask, and get the answer as it arrives; nothing is sent before the first piece is read."""
         call = self._call(as_messages(messages), options, stream=True)
-        limits = self._limits(options)
+        limits, keeping = self._limits(options), self._keeping(options)
         notes: dict[str, Any] = {}
 
         async def source() -> AsyncGenerator[Chunk | list[Chunk], None]:
@@ -213,7 +171,7 @@ class LLMProvider(BaseLLMConnector):
 
             ask = await self._ask(call, limits)
             ask.notes = notes
-            chunks = streamed(ask)
+            chunks = streamed(ask) if keeping is None else keeping.streamed(ask)
             try:
                 async for chunk in chunks:
                     yield chunk
@@ -276,6 +234,17 @@ class LLMProvider(BaseLLMConnector):
             options={**config.options, **(options.get("options") or {})},
             extra={**config.extra, **(options.get("extra") or {})},
         )
+
+    def _keeping(self, options: Mapping[str, Any]) -> Keeping | None:
+        """Give what stands between a call and the provider where answers are kept."""
+        wanted = options.get("cache")
+        if not (self.config.cache if wanted is None else wanted):
+            return None
+        if self._kept is None:
+            from llmport_magic.llm.cache import Keeping
+
+            self._kept = Keeping(self.config)
+        return self._kept
 
     def _limits(self, options: Mapping[str, Any]) -> Limits:
         milliseconds = options.get("timeout_ms")

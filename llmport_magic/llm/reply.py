@@ -98,7 +98,9 @@ class LLMResponse:
         thinking: blocks that the provider wants back unread with the next request.
         metadata: `usage_estimated` (bool), `raw_finish_reason`, `request_id`, `response_id`,
             `sends` (how often the request was sent), `latency_ms`, `cut_off` (true where the
-            answer was broken off), `cached` (true where it was kept from an earlier call),
+            answer was broken off), `cached` (true where it was kept from an earlier call;
+            then `usage` is what it took that time, and `sends` is 0), `cache_key` (what it is
+            kept under, where it is),
             `cost_reported` in US dollars where the provider says it, and `attempts`, one mapping
             for each provider that a router asked.
         raw: the provider's own object, for a plain call.

@@ -291,6 +291,9 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
         network=Network.of(settings),
         retry_budget=settings.retry_budget,
         hint=row.hint,
+        cache=settings.cache,
+        cache_seconds=settings.cache_seconds,
+        cache_megabytes=settings.cache_megabytes,
     )
     if settings.temperature is not None:
         config = replace(config, temperature=settings.temperature)
