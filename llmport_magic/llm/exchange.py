@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmport_magic.errors import LLMError, LLMStreamError, UsageError
+from llmport_magic.errors import LLMError, LLMStreamError
 from llmport_magic.llm import tracing
 from llmport_magic.llm.addresses import endpoint
+from llmport_magic.llm.bodies import decoded, encoded, lenient
 from llmport_magic.llm.clock import Clock
 from llmport_magic.llm.failures import (
     body_failure,
@@ -96,7 +97,7 @@ async def question(ask: Ask, request: WireRequest) -> Any:
             ask.target.network.plain_http_hosts,
         ),
         target=ask.target,
-        body=_encoded(request.body) if request.body else None,
+        body=encoded(request.body) if request.body else None,
         # A format's headers, for example its version, are the same for all requests.
         headers=ask.dialect.build_request(ask.call).headers,
         key_header=ask.dialect.KEY_HEADER,
@@ -110,7 +111,7 @@ async def question(ask: Ask, request: WireRequest) -> Any:
         finally:
             await incoming.close()
         try:
-            return _decoded(body)
+            return decoded(body)
         except ValueError:
             raise format_failure(incoming, body) from None
 
@@ -276,7 +277,7 @@ class _Reading:
                 self._events -= 1
                 return None, False
             # msgspec refuses half of a surrogate pair, which some servers send in two events.
-            found, escaped = _lenient(data), True
+            found, escaped = lenient(data), True
         if isinstance(found, list) and len(found) == 1:
             # Google sends its failures as a list of one, also in a stream.
             found = found[0]
@@ -326,7 +327,7 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
             target=ask.target,
             streamed=ask.call.stream,
             headers={**request.headers, **tracing.headers()},
-            body=_encoded(request.body),
+            body=encoded(request.body),
             key_header=ask.dialect.KEY_HEADER,
             key_prefix=ask.dialect.KEY_PREFIX,
             accept=_STREAM_TYPES[ask.dialect.FRAMING] if ask.call.stream else "application/json",
@@ -335,7 +336,7 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
         if incoming.status not in _NEGOTIATED_STATUS:
             return await _success(ask, incoming)
         body = await incoming.read_error_body()
-        details = ask.dialect.read_error(_lenient(body))
+        details = ask.dialect.read_error(lenient(body))
         refused = details and ask.dialect.refused_parameter(details, request.body)
         if not refused or refused in ask.refused:
             raise status_failure(incoming, body, ask.dialect)
@@ -362,7 +363,7 @@ async def _success(ask: Ask, incoming: Incoming) -> Incoming:
 
 def _reply(ask: Ask, incoming: Incoming, body: bytes) -> tuple[Chunk, Any]:
     try:
-        data = _decoded(body)
+        data = decoded(body)
     except ValueError:
         raise format_failure(incoming, body) from None
     details = ask.dialect.read_error(data)
