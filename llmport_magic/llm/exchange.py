@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -374,28 +373,3 @@ def _reply(ask: Ask, incoming: Incoming, body: bytes) -> tuple[Chunk, Any]:
         return ask.dialect.read_reply(data), data
     except (ValueError, AttributeError, TypeError):
         raise format_failure(incoming, body) from None
-
-
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(body)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the request cannot be written as JSON: {error}") from None
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(body)
-    except RecursionError:
-        raise ValueError("too deeply nested") from None
-
-
-def _lenient(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
