@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError
 from llmport_magic.llm.capabilities import FieldError, LLMProfile, ModelFamily
+from llmport_magic.llm.key_sources import checked_key
 from llmport_magic.llm.models import Models
 from llmport_magic.llm.retry import is_retried
 from llmport_magic.secrets import Secret
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
     from llmport_magic.llm.exchange import Ask
 
-Told: TypeAlias = "LLMProfile | Mapping[str, Any]"
+Told: TypeAlias = LLMProfile | Mapping[str, Any]
 Detector: TypeAlias = Callable[..., Awaitable[Told | None]]
 
 _log = logging.getLogger("llmport_magic")
 # What a server answers where it does not have the question, or the model: the next one may.
 _NOT_HERE = (400, 404, 405)
 _FIRST_ERROR = 400
+# Of OpenAI's format, the only one whose servers say that a model cannot be held to JSON.
+_JSON_FLAG = "response_format"
 
 
 class Detection(Models):
@@ -75,12 +78,14 @@ class Detection(Models):
             LLMError: the provider does not have the model, or refuses to say.
         """
         row = self.provider(provider_name)
-        key = Secret(api_key) if isinstance(api_key, str) else api_key
+        if api_key is not None:
+            # No plain text stays in this frame, where a traceback could show it.
+            api_key = checked_key(api_key, row.name)
         known = self.find_model(model_name, row.name) or LLMProfile(
             name=model_name, provider=row.name, family=ModelFamily.of_model(model_name)
         )
         try:
-            told = await self._told(row, model_name, key)
+            told = await self._told(row, model_name, api_key)
         except LLMError as error:
             if strict or not _is_out_of_reach(error):
                 raise
@@ -128,7 +133,11 @@ def _merged(known: LLMProfile, told: Told, provider: str) -> LLMProfile:
     if isinstance(told, LLMProfile):
         return replace(told, provider=provider)
     try:
-        return replace(known, capabilities=replace(known.capabilities, **told))
+        able = replace(known.capabilities, **told)
+        if told.get("json_mode") is False and _JSON_FLAG not in able.refuses:
+            # So the wish for JSON goes out in words, and no call is lost to find that out.
+            able = replace(able, refuses=(*able.refuses, _JSON_FLAG))
+        return replace(known, capabilities=able)
     except (FieldError, TypeError) as error:
         raise LLMError(
             f"what `{provider}` says of `{known.name}` cannot be used: {error}",

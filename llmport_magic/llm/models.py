@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace as replaced
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import (
@@ -43,10 +43,9 @@ class Models(ABC):
     def _change(self, change: Callable[[Mapping[str, Provider]], Provider]) -> Provider:
         """Put the row that a function makes of all rows in its place; nobody comes in between."""
 
-    if TYPE_CHECKING:
-
-        def is_provider_initialized(self, name: str) -> bool:
-            """Tell whether a provider is initialised; `LLMRegistry` does."""
+    @abstractmethod
+    def is_provider_initialized(self, name: str) -> bool:
+        """Tell whether a provider is ready to be asked."""
 
     def register_model(self, profile: LLMProfile, *, replace: bool = False) -> LLMProfile:
         """Add a model to its provider.
@@ -253,6 +252,15 @@ class Models(ABC):
             if priced
             else None
         )
+
+
+def capabilities_in(row: Provider, model: str | None) -> LLMCapabilities:
+    """Say what a model of a provider can do, as far as its row knows."""
+    for name in dict.fromkeys((model, _DATED.sub("", model))) if model else ():
+        profile = model_named(row.models, name)
+        if profile is not None:
+            return profile.capabilities
+    return LLMCapabilities()
 
 
 def _cost(profile: LLMProfile) -> float | None:

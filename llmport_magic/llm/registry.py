@@ -18,6 +18,7 @@ from llmport_magic.llm.catalogue import (
     shipped_providers,
 )
 from llmport_magic.llm.credentials import Credentials, missing_key, variables_of
+from llmport_magic.llm.detection import Detection
 from llmport_magic.llm.key_sources import checked_key, looks_foreign
 from llmport_magic.llm.listing import ProviderRow, provider_rows
 from llmport_magic.llm.plugins import installed_providers
@@ -70,7 +71,7 @@ def _is_family(name: str) -> bool:
     return str(name).strip().lower() in frozenset(ModelFamily)
 
 
-class LLMRegistry(ProviderFiles):
+class LLMRegistry(Detection, ProviderFiles):
     """Providers by name, in the order in which `auto` searches them.
 
     Reading needs no lock: a change puts a new mapping in the place of the old one.
@@ -80,8 +81,8 @@ class LLMRegistry(ProviderFiles):
         further: finds more of them, given the names that are taken; it is asked once, when a name
             is not known or all providers are wanted.
         credential_manager: where keys are looked up before the environment; see `Credentials`.
-        auto_update_capabilities: whether what a provider says of its models is put over what is
-            known of them.
+        auto_update_capabilities: whether what a provider says of a model is put over what is
+            known of it, before its first use.
 
     Attributes:
         credentials: where its keys come from.
@@ -95,6 +96,7 @@ class LLMRegistry(ProviderFiles):
         credential_manager: Any = None,
         auto_update_capabilities: bool = False,
     ) -> None:
+        super().__init__()
         self.credentials = Credentials(credential_manager)
         self.auto_update_capabilities = auto_update_capabilities
         self._initialized: frozenset[str] = frozenset()
