@@ -140,7 +140,7 @@ def test_the_list_of_all_stays_short(capsys: pytest.CaptureFixture[str]) -> None
     many = len(default_registry().provider("openrouter").models)
 
     assert f"    … and {many - 8} more: `%llmport models openrouter`" in lines
-    assert "    deepseek/deepseek-v4.1-flash" in lines
+    assert "    deepseek/deepseek-v4.1-flash (default)" in lines
     assert not {"    qwen/qwen3-32b", "    gpt-4o-mini"} & set(lines), "what ends is not proposed"
     assert len(lines) < 90
 

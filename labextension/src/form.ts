@@ -1,5 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { providerLabel } from './phrases';
+import { providerHint, providerLabel } from './phrases';
 import type { PanelModel } from './model';
 import type { IReady } from './protocol';
 
@@ -52,6 +52,10 @@ export class Form {
     this.stop = button(trans.__('Stop'), 'jp-mod-warn', 'button');
     this.stop.title = trans.__('Escape');
 
+    this._hint = element('p', 'llmport-hint');
+    this._hint.id = `llmport-hint-${++count}`;
+    this.provider.setAttribute('aria-describedby', this._hint.id);
+
     const who = element('div', 'llmport-who');
     who.append(
       field(trans.__('Provider'), this.provider),
@@ -63,6 +67,7 @@ export class Form {
       field(trans.__('Prompt'), this.prompt),
       field(trans.__('Module name'), this.name, this._modules),
       who,
+      this._hint,
       actions
     );
     this.show(null);
@@ -127,14 +132,19 @@ export class Form {
     const automatic = this.provider.value === '';
     const name = this.provider.value || this._ready?.provider;
     const provider = this._ready?.providers.find(item => item.name === name);
-    const standard = automatic ? this._ready?.model : provider?.models[0];
+    const standard = automatic ? this._ready?.model : provider?.model;
     this._models.replaceChildren(
       ...(provider?.models ?? []).map(model => option(model, ''))
     );
     this.model.placeholder = standard || this._trans.__('automatic');
-    this.provider.title = provider?.hint ?? '';
+    this._hint.textContent = providerHint(
+      automatic ? null : (provider ?? null),
+      this._ready,
+      this._trans
+    );
   }
 
+  private _hint: HTMLElement;
   private _trans: TranslationBundle;
   private _ready: IReady | null = null;
   private _models: HTMLDataListElement;

@@ -3,7 +3,7 @@
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { IProvider } from './protocol';
+import type { IProvider, IReady } from './protocol';
 import { isRunning, type IRun, type IState, type Loss } from './state';
 
 /** The line at the top: who answers, or what is in the way. */
@@ -36,11 +36,14 @@ export function standing(state: IState, trans: TranslationBundle): string {
 }
 
 function answering(state: IState, trans: TranslationBundle): string {
-  const { provider, model, why } = state.ready!;
+  const { provider, model, why, missing } = state.ready!;
   if (provider === null) {
     return why || trans.__('No model can answer: choose a provider.');
   }
   const who = model ? `${provider} · ${model}` : provider;
+  if (missing) {
+    return trans.__('%1 cannot answer: %2', who, missing);
+  }
   return why ? trans.__('%1 answers: %2', who, why) : trans.__('%1 answers', who);
 }
 
@@ -60,6 +63,25 @@ export function providerLabel(provider: IProvider, trans: TranslationBundle): st
   return provider.available
     ? provider.name
     : trans.__('%1 (not set up)', provider.name);
+}
+
+/** The line below the pickers: how the chosen provider stands, and what else to know. */
+export function providerHint(
+  chosen: IProvider | null,
+  ready: IReady | null,
+  trans: TranslationBundle
+): string {
+  const lines = [...(ready?.notes ?? [])];
+  if (chosen !== null) {
+    lines.unshift(
+      chosen.available ? chosen.hint : trans.__('Not set up: %1', chosen.hint)
+    );
+  } else if (ready !== null && ready.fallback.length > 0) {
+    lines.unshift(
+      trans.__('If it fails, the prompt goes to: %1', ready.fallback.join(', '))
+    );
+  }
+  return lines.filter(Boolean).join(' · ');
 }
 
 /** What the request is doing. */

@@ -50,6 +50,9 @@ export type PanelMessage = Request | IPlaced;
 export interface IProvider {
   name: string;
   models: string[];
+
+  /** Asked where nobody names one; none asks the server what it serves. */
+  model: string | null;
   available: boolean;
   hint: string;
 }
@@ -61,6 +64,13 @@ export interface IReady {
   provider: string | null;
   model: string | null;
   why: string;
+
+  /** What keeps the provider from answering; empty if nothing does. */
+  missing: string;
+
+  /** Who is asked where it fails. */
+  fallback: string[];
+  notes: string[];
   providers: IProvider[];
   modules: string[];
 }
@@ -176,7 +186,7 @@ const READERS = new Map<unknown, (data: Fields) => KernelMessage | null>(
 );
 
 function readReady(data: Fields): IReady | null {
-  const { re, version, provider, model, why, providers, modules } = data;
+  const { re, version, provider, model, why, missing, providers } = data;
   if (
     !isText(re) ||
     !isText(version) ||
@@ -192,8 +202,11 @@ function readReady(data: Fields): IReady | null {
     provider: provider ?? null,
     model: model ?? null,
     why: isText(why) ? why : '',
+    missing: isText(missing) ? missing : '',
+    fallback: list(data.fallback, readText),
+    notes: list(data.notes, readText),
     providers: list(providers, readProvider),
-    modules: list(modules, item => (isText(item) ? item : null))
+    modules: list(data.modules, readText)
   };
 }
 
@@ -203,10 +216,15 @@ function readProvider(item: unknown): IProvider | null {
   }
   return {
     name: item.name,
-    models: list(item.models, model => (isText(model) ? model : null)),
+    models: list(item.models, readText),
+    model: isText(item.model) ? item.model : null,
     available: item.available === true,
     hint: isText(item.hint) ? item.hint : ''
   };
+}
+
+function readText(item: unknown): string | null {
+  return isText(item) ? item : null;
 }
 
 function readPlace(data: Fields): IPlace | null {

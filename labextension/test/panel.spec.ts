@@ -107,6 +107,38 @@ describe('Panel', () => {
     ]);
   });
 
+  it('says who is asked where the first one fails', () => {
+    expect(find('.llmport-hint').textContent).toBe(
+      'If it fails, the prompt goes to: local'
+    );
+  });
+
+  it('says what is missing for the provider that is chosen', () => {
+    const picker = control<HTMLSelectElement>('Provider');
+    const choose = (name: string) => {
+      picker.value = name;
+      picker.dispatchEvent(new Event('change'));
+    };
+    choose('openai');
+    expect(find('.llmport-hint').textContent).toBe('Not set up: Set OPENAI_API_KEY.');
+    expect(picker.getAttribute('aria-describedby')).toBe(find('.llmport-hint').id);
+    choose('local');
+    expect(find('.llmport-hint').textContent).toContain('a server answers');
+    choose('anthropic');
+    expect(control<HTMLInputElement>('Model').placeholder).toBe('claude-sonnet-4-5');
+  });
+
+  it('says what keeps the provider from answering', async () => {
+    const missing = 'no key for `anthropic`: set `ANTHROPIC_API_KEY`';
+    const notes = ['not used: base_url (llmport.toml, line 3)'];
+    model.dispatch({ type: 'ready', ready: { ...READY, missing, notes } });
+    await drawn();
+    expect(find('.llmport-standing').textContent).toBe(
+      `anthropic · claude-sonnet-4-5 cannot answer: ${missing}`
+    );
+    expect(find('.llmport-hint').textContent).toContain('llmport.toml, line 3');
+  });
+
   it('sends what the form says, by button', () => {
     control('Prompt').value = 'area of a circle';
     control('Module name').value = ' circle ';
@@ -187,7 +219,9 @@ describe('Panel', () => {
 
   it('shows text from the kernel`s introduction as text', async () => {
     const why = '<img src=x onerror="alert(1)">';
-    const providers = [{ name: why, models: [why], available: true, hint: why }];
+    const providers = [
+      { name: why, models: [why], model: why, available: true, hint: why }
+    ];
     model.dispatch({
       type: 'ready',
       ready: { ...READY, why, providers, modules: [why] }

@@ -6,23 +6,15 @@ import difflib
 import json
 import sys
 import uuid
-from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from llmport_magic.errors import ConfigError, ModuleNotStoredError, UsageError
 from llmport_magic.modules.version import Version
-from llmport_magic.notebook.model_table import model_table
+from llmport_magic.notebook.status import model_lines, status_lines
 from llmport_magic.progress import ModuleRequest
 from llmport_magic.session import Session, session
 from llmport_magic.settings import Settings, resolve
-
-if TYPE_CHECKING:
-    from llmport_magic.llm.capabilities import LLMProfile
-    from llmport_magic.llm.registry import ProviderRow
-
-# How many models of each provider are shown where all providers are.
-_MOST_MODELS = 8
 
 
 def run(command: str, words: list[str], shell: Any) -> None:
@@ -38,67 +30,12 @@ def _say(*lines: str) -> None:
     print("\n".join(lines))  # noqa: T201 - what the user asked for
 
 
-def _calls(count: int) -> str:
-    return f"{count} call{'s' * (count != 1)}"
-
-
 def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    from llmport_magic.llm.registry import choose_provider, default_model
-    from llmport_magic.llm.retirement import retirement
-    from llmport_magic.modules.sandbox import level
-
-    settings, memory = resolve(), session()
-    ends: str | None = None
-    try:
-        provider, why = choose_provider(settings)
-        model = settings.model or default_model(provider)
-        answers = f"{provider} {model} ({why})"
-        ends = retirement(provider, model)
-    except ConfigError as error:
-        answers = f"nobody yet: {error}"
-    totals = memory.totals
-    cost = f" · ${totals.cost:.4f}" if totals.cost else ""
-    if totals.unpriced_calls and totals.cost:
-        cost += f" + {_calls(totals.unpriced_calls)} of unknown price"
-    about = "about " if totals.estimated_calls else ""
-    names = memory.store(settings).names()
-    _say(
-        f"answers    {answers}",
-        *([f"note       {ends}"] if ends else []),
-        "sends      the prompt, and what `--with` or {{ }} names; nothing else",
-        f"checks     {level()} · trust = {settings.trust} ({settings.source('trust')})",
-        f"modules    {', '.join(names) or 'none yet'} (in {memory.store(settings).directory})",
-        f"so far     {_calls(totals.calls)} · {about}{totals.prompt_tokens:,} + "
-        f"{totals.completion_tokens:,} tokens{cost}",
-        "`%llmport help` lists what else there is",
-    )
+    _say(*status_lines(resolve(), session()))
 
 
 def _models(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    from llmport_magic.llm.registry import default_registry, provider_rows
-
-    rows = provider_rows()
-    names = [row.name for row in rows]
-    for word in words:
-        if word not in names:
-            near = difflib.get_close_matches(word, names, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names)}"
-            raise UsageError(f"there is no provider `{word}`: {hint}")
-    for row in rows:
-        if words and row.name not in words:
-            continue
-        mark = "✓" if row.available else "·"
-        profiles = default_registry().provider(row.name).models.values()
-        lines = model_table(profiles) if words else _first_models(row, profiles)
-        _say(f"{mark} {row.name:<12} {row.hint}", *lines)
-
-
-def _first_models(row: ProviderRow, profiles: Iterable[LLMProfile]) -> list[str]:
-    """Name the first models that do not end, and how to see the others."""
-    stays = (profile.name for profile in profiles if profile.retired_on is None)
-    shown = [f"    {name}" for name in islice(stays, _MOST_MODELS)]
-    more = len(row.models) - len(shown)
-    return [*shown, f"    … and {more} more: `%llmport models {row.name}`"] if more else shown
+    _say(*model_lines(words, resolve()))
 
 
 def _config(words: list[str], shell: Any) -> None:  # noqa: ARG001
@@ -224,15 +161,17 @@ def _rollback(words: list[str], shell: Any) -> None:
 
 def show_preview(request: ModuleRequest, memory: Session) -> None:
     """Show the request that a cell would send, to the letter; sends nothing."""
-    from llmport_magic.llm.registry import capabilities_of, choose_provider, default_model
+    from llmport_magic.llm.registry import capabilities_of
+    from llmport_magic.llm.standing import standing
     from llmport_magic.modules.prompts import build_request
     from llmport_magic.modules.selection import on_disk
     from llmport_magic.modules.strategy import first_attempt
 
     settings = request.settings
-    provider, why = choose_provider(settings)
-    model = settings.model or default_model(provider)
-    capabilities = capabilities_of(provider, model)
+    found = standing(settings)
+    if found.provider is None:
+        raise ConfigError(found.why)
+    capabilities = capabilities_of(found.provider, found.model)
     parent = None
     if request.update and request.name:
         store = memory.store(settings)
@@ -248,8 +187,8 @@ def show_preview(request: ModuleRequest, memory: Session) -> None:
     )
     messages = [message.to_dict() for message in wire.messages]
     memory.last_request = {"messages": messages, **wire.options}
-    _say(f"{provider} {model} ({why}) would get; nothing was sent:")
-    _say_request(memory.last_request, provider, model)
+    _say(f"{found.who} ({found.why}) would get; nothing was sent:")
+    _say_request(memory.last_request, found.provider, found.model)
 
 
 def _say_request(request: dict[str, Any], provider: str, model: str) -> None:

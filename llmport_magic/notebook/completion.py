@@ -30,7 +30,7 @@ def complete(_: Any, event: Any) -> list[str]:
     if before in {"-p", "--provider"}:
         found = providers()
     elif before in {"-m", "--model"}:
-        found = models(words)
+        found = models(words, event.symbol)
     elif event.line.startswith("%%"):
         found = [flag for flags, *_ in CELL_OPTIONS for flag in flags]
         found += module_names()
@@ -50,12 +50,21 @@ def providers() -> list[str]:
     return [row.name for row in provider_rows()]
 
 
-def models(words: list[str]) -> list[str]:
-    """Name the models of the provider that the line names, or of all."""
-    from llmport_magic.llm.registry import provider_rows
+def models(words: list[str], begun: str) -> list[str]:
+    """Name the models of the provider that the line names.
 
-    rows = [row for row in provider_rows() if row.name in words] or list(provider_rows())
-    return [model for row in rows for model in row.models]
+    Where it names none, those of the provider that would answer; of all, once a name is begun.
+    """
+    from llmport_magic.llm.registry import provider_rows
+    from llmport_magic.llm.standing import standing
+    from llmport_magic.settings import resolve
+
+    rows = provider_rows()
+    named = [row for row in rows if row.name in words]
+    if not named and not begun:
+        first = standing(resolve()).provider
+        named = [row for row in rows if row.name == first]
+    return [model for row in named or rows for model in row.models]
 
 
 def module_names() -> list[str]:

@@ -193,26 +193,26 @@ def _as_request(message: dict[str, Any]) -> ModuleRequest:
 
 def standing() -> dict[str, Any]:
     """Say who would answer, what else could, and which modules there are."""
-    from llmport_magic.errors import ConfigError
-    from llmport_magic.llm.registry import choose_provider, default_model, provider_rows
+    from llmport_magic.llm.registry import provider_rows
+    from llmport_magic.llm.standing import standing as who_answers
     from llmport_magic.session import session
     from llmport_magic.settings import resolve
 
     settings = resolve()
-    try:
-        provider, why = choose_provider(settings)
-        model = settings.model or default_model(provider)
-    except ConfigError as error:
-        provider, model, why = None, None, str(error)
+    found = who_answers(settings)
     return {
         "version": _version(),
-        "provider": provider,
-        "model": model,
-        "why": why,
+        "provider": found.provider,
+        "model": found.model or None,
+        "why": found.why,
+        "missing": found.missing,
+        "fallback": list(found.fallback),
+        "notes": list(found.notes),
         "providers": [
             {
                 "name": row.name,
                 "models": list(row.models),
+                "model": row.model or None,
                 "available": row.available,
                 "hint": row.hint,
             }

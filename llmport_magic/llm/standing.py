@@ -1,0 +1,101 @@
+"""Who would answer now, with what, and what is missing: one truth for status, lists and panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm.provider_settings import key_of, settings_of
+from llmport_magic.llm.retirement import retirement
+from llmport_magic.llm.selection import choose_provider, connector_class, connector_for
+from llmport_magic.settings import origin
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import Provider
+    from llmport_magic.settings import Settings
+
+SERVED = "what the server serves first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Who would answer a prompt that names nobody.
+
+    Attributes:
+        provider: its name in the registry; `None` where nobody can answer.
+        model: that it would be asked for; empty where the server is asked what it serves.
+        why: why this provider; where nobody can answer, what to do.
+        model_source: where the name of the model is from.
+        missing: what keeps the provider from answering, and what to do; empty where nothing does.
+        address: where it is asked, where that is not its own address.
+        fallback: who is asked where it fails, in this order.
+        notes: what else to know: a model that ends, files that are not allowed to say something.
+    """
+
+    provider: str | None
+    model: str = ""
+    why: str = ""
+    model_source: str = ""
+    missing: str = ""
+    address: str = ""
+    fallback: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """The provider and its model in a few words."""
+        return f"{self.provider} {self.model or f'({SERVED})'}"
+
+
+def standing(settings: Settings) -> Standing:
+    """Say who would answer with these settings, as the connector would be made."""
+    from llmport_magic.llm.registry import default_registry
+
+    try:
+        name, why = choose_provider(settings)
+    except ConfigError as error:
+        return Standing(provider=None, why=str(error), notes=_unused(settings))
+    row = default_registry().provider(name)
+    own = settings_of(row, settings)
+    model, source = _model(row, own, settings)
+    ends = retirement(row.name, model)
+    return Standing(
+        provider=row.name,
+        model=model,
+        why=why,
+        model_source=source,
+        missing=_missing(row, own),
+        address=_address(row, own),
+        fallback=settings.fallback,
+        notes=(*((ends,) if ends else ()), *_unused(settings)),
+    )
+
+
+def _model(row: Provider, own: Settings, settings: Settings) -> tuple[str, str]:
+    if own.model:
+        return own.model, own.source("model")
+    if hasattr(connector_class(row), "from_settings"):
+        return connector_for(settings).model_name_for_api, "catalogue"
+    return "", ""
+
+
+def _missing(row: Provider, own: Settings) -> str:
+    from llmport_magic.llm.credentials import missing_key
+
+    key = key_of(row, own)
+    return missing_key(row.name, key) if key.secret is None and row.key_required else ""
+
+
+def _address(row: Provider, own: Settings) -> str:
+    moved = own.base_url and origin(own.base_url) != origin(row.base_url)
+    return f"{own.base_url} ({own.source('base_url')})" if moved else ""
+
+
+def _unused(settings: Settings) -> tuple[str, ...]:
+    """Tell of what the project's files say and nobody has allowed."""
+    inert = [(name, place) for layer in settings.layers for name, place in layer.inert.items()]
+    if not inert:
+        return ()
+    names = ", ".join(name for name, _ in inert[:4]) + (", …" if len(inert) > 4 else "")  # noqa: PLR2004
+    return (f"not used: {names} ({inert[0][1]}); `%llmport trust` shows and allows it",)

@@ -1,0 +1,109 @@
+"""`%llmport` and `%llmport models`: who would answer and why, and what else could."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from llmport_magic.errors import UsageError
+from llmport_magic.notebook.model_table import model_table
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.capabilities import LLMProfile
+    from llmport_magic.llm.registry import ProviderRow
+    from llmport_magic.llm.standing import Standing
+    from llmport_magic.session import Session
+    from llmport_magic.settings import Settings
+
+# How many models of each provider are shown where all providers are.
+_MOST_MODELS = 8
+
+
+def status_lines(settings: Settings, memory: Session) -> list[str]:
+    """Give the lines of the status: who answers, what is sent, checks, modules and what was spent.
+
+    Args:
+        settings: as they resolve now.
+        memory: of this kernel.
+    """
+    from llmport_magic.llm.standing import standing
+    from llmport_magic.modules.sandbox import level
+
+    store = memory.store(settings)
+    return [
+        *_answers(standing(settings)),
+        "sends      the prompt, and what `--with` or {{ }} names; nothing else",
+        f"checks     {level()} · trust = {settings.trust} ({settings.source('trust')})",
+        f"modules    {', '.join(store.names()) or 'none yet'} (in {store.directory})",
+        f"so far     {_spent(memory)}",
+        "`%llmport help` lists what else there is",
+    ]
+
+
+def _answers(found: Standing) -> list[str]:
+    if found.provider is None:
+        lines = [f"answers    nobody yet: {found.why}"]
+    else:
+        lines = [f"answers    {found.who} ({found.why})"]
+        if found.model_source not in ("", "catalogue"):
+            lines.append(f"model      set by {found.model_source}")
+        if found.address:
+            lines.append(f"address    {found.address}")
+        if found.missing:
+            lines.append(f"missing    {found.missing}")
+        if found.fallback:
+            lines.append(f"then       {', '.join(found.fallback)}: the prompt goes to them, too")
+    return [*lines, *(f"note       {note}" for note in found.notes)]
+
+
+def _spent(memory: Session) -> str:
+    totals = memory.totals
+    cost = f" · ${totals.cost:.4f}" if totals.cost else ""
+    if totals.unpriced_calls and totals.cost:
+        cost += f" + {_calls(totals.unpriced_calls)} of unknown price"
+    about = "about " if totals.estimated_calls else ""
+    tokens = f"{about}{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens"
+    return f"{_calls(totals.calls)} · {tokens}{cost}"
+
+
+def _calls(count: int) -> str:
+    return f"{count} call{'s' * (count != 1)}"
+
+
+def model_lines(words: list[str], settings: Settings) -> list[str]:
+    """Give the lines of the providers, and of the models of those that are named.
+
+    Raises:
+        UsageError: there is no provider of such a name.
+    """
+    from llmport_magic.llm.registry import default_registry, provider_rows
+    from llmport_magic.llm.standing import standing
+
+    rows = provider_rows()
+    names = [row.name for row in rows]
+    for word in words:
+        if word not in names:
+            near = difflib.get_close_matches(word, names, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names)}"
+            raise UsageError(f"there is no provider `{word}`: {hint}")
+    first = standing(settings).provider
+    lines: list[str] = []
+    for row in rows:
+        if words and row.name not in words:
+            continue
+        mark = "→" if row.name == first else "✓" if row.available else "·"
+        profiles = default_registry().provider(row.name).models.values()
+        lines.append(f"{mark} {row.name:<12} {row.hint}")
+        lines += model_table(profiles) if words else _first_models(row, profiles)
+    return [*lines, "→ would answer now · ✓ could be asked · · is not set up"]
+
+
+def _first_models(row: ProviderRow, profiles: Iterable[LLMProfile]) -> list[str]:
+    """Name the model that is asked by default and others that do not end, and where all are."""
+    stays = (p.name for p in profiles if p.retired_on is None and p.name != row.model)
+    others = list(islice(stays, _MOST_MODELS - bool(row.model)))
+    shown = [*([f"    {row.model} (default)"] if row.model else []), *(f"    {n}" for n in others)]
+    more = len(row.models) - len(others) - (row.model in row.models)
+    return [*shown, f"    … and {more} more: `%llmport models {row.name}`"] if more > 0 else shown

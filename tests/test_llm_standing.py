@@ -1,0 +1,149 @@
+"""Status, lists, panel and completion tell one truth: who would answer, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm.registry import connector_for, default_registry, provider_rows
+from llmport_magic.llm.standing import standing
+from llmport_magic.notebook.completion import complete
+from llmport_magic.notebook.conversation import standing as told_to_panels
+from llmport_magic.notebook.status import model_lines, status_lines
+from llmport_magic.session import session
+from llmport_magic.settings import configure, resolve
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+KEY = "planted-key-of-nobody-0001"
+
+
+def _offered(line: str) -> list[str]:
+    symbol = "" if line.endswith(" ") else line.rsplit(maxsplit=1)[-1]
+    return complete(None, SimpleNamespace(line=line, symbol=symbol))
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        ({"GROQ_API_KEY": KEY}, {}),
+        ({"GROQ_API_KEY": KEY, "LLMPORT_GROQ_MODEL": "my-own"}, {}),
+        ({"GROQ_API_KEY": KEY, "OPENAI_API_KEY": KEY}, {"provider": "groq", "model": "m"}),
+        ({"LLM_PROVIDER": "openrouter", "OPENROUTER_API_KEY": KEY}, {}),
+        ({}, {"provider": "ollama", "model": "m"}),
+        ({}, {"base_url": "http://localhost:9/v1", "model": "m"}),
+        ({}, {"provider": "mock"}),
+    ],
+)
+def test_who_is_told_is_who_is_asked(
+    environment: dict[str, str], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status and panel name the provider and the model that the connector then asks (S3-02)."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    configure(**settings)
+
+    connector = connector_for(resolve())
+    found, panel = standing(resolve()), told_to_panels()
+    status = "\n".join(status_lines(resolve(), session()))
+
+    assert (found.provider, found.model) == (connector.provider_name, connector.model_name_for_api)
+    assert (panel["provider"], panel["model"]) == (found.provider, found.model)
+    assert f"{found.provider} {found.model} ({panel['why']})" in status
+    assert (found.missing, panel["missing"]) == ("", "")
+    listed = "\n".join(model_lines([], resolve()))
+    assert f"→ {found.provider}" in listed
+
+
+def test_a_missing_key_is_told_before_it_is_needed() -> None:
+    """A provider that was chosen and has no key is shown with the variable that sets it (S3-51)."""
+    configure(provider="openrouter")
+
+    with pytest.raises(ConfigError) as refused:
+        connector_for(resolve())
+    found = standing(resolve())
+
+    assert found.missing == str(refused.value)
+    assert "OPENROUTER_API_KEY" in found.missing
+    assert told_to_panels()["missing"] == found.missing
+    assert f"missing    {found.missing}" in status_lines(resolve(), session())
+    assert "→ openrouter   set OPENROUTER_API_KEY" in "\n".join(model_lines([], resolve()))
+
+
+def test_a_key_that_stays_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another address was given later, the status says why the key is not used (S2-15)."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    configure(provider="openai", base_url="https://elsewhere.test/v1")
+
+    text = "\n".join(status_lines(resolve(), session()))
+
+    assert "address    https://elsewhere.test/v1 (configure())" in text
+    assert "was set for https://api.openai.com, not for https://elsewhere.test" in text
+    assert KEY not in text
+
+
+def test_nobody_is_told_with_the_ways_on() -> None:
+    """Without a key, a server and a model on this machine, all three ways are named (S3-51)."""
+    found, panel = standing(resolve()), told_to_panels()
+
+    assert (found.provider, panel["provider"]) == (None, None)
+    for way in ("OPENAI_API_KEY", "local server", "%llmport model install"):
+        assert way in found.why
+    assert panel["why"] == found.why
+    assert "→ " not in "\n".join(model_lines([], resolve())[:-1])
+
+
+def test_the_chain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gets the prompt where the first one fails is shown before that happens (S3-05)."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    configure(provider="openai", fallback=["groq", "mock"])
+
+    assert "then       groq, mock: the prompt goes to them, too" in status_lines(
+        resolve(), session()
+    )
+    assert told_to_panels()["fallback"] == ["groq", "mock"]
+
+
+def test_what_a_folder_says_in_vain_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A project's file that was not allowed to redirect is named with its line and the way on."""
+    (tmp_path / "llmport.toml").write_text('model = "m"\nbase_url = "https://x.test"\n')
+    monkeypatch.chdir(tmp_path)
+
+    (note,) = standing(resolve(provider="openai")).notes
+
+    assert "base_url" in note
+    assert "llmport.toml, line 2" in note
+    assert "%llmport trust" in note
+    assert note in told_to_panels()["notes"]
+
+
+def test_the_pickers_offer_what_the_registry_has() -> None:
+    """Panel, lists and completion know the same providers, models and defaults (S0-44)."""
+    default_registry().register_provider(
+        "mine", base_url="http://localhost:9/v1", models={"m-1": {}, "m-2": {}}, default_model="m-2"
+    )
+
+    (row,) = (row for row in provider_rows() if row.name == "mine")
+    (panel,) = (row for row in told_to_panels()["providers"] if row["name"] == "mine")
+
+    assert (list(row.models), row.model) == (["m-1", "m-2"], "m-2")
+    assert (panel["models"], panel["model"]) == (["m-1", "m-2"], "m-2")
+    assert "mine" in _offered("%%llmport circle -p ")
+    assert _offered("%%llmport circle -p mine -m ") == ["m-1", "m-2"]
+    assert "m-1" in _offered("%%llmport circle -m m-")
+    assert any("m-2 (default)" in line for line in model_lines([], resolve()))
+    assert any("m-1" in line for line in model_lines(["mine"], resolve()))
+
+
+def test_completion_follows_the_chosen_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a provider in the line, the models of the one that would answer are offered."""
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+
+    offered = _offered("%%llmport circle -m ")
+
+    assert offered == list(default_registry().provider("groq").models)
