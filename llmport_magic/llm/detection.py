@@ -29,7 +29,9 @@ Detector: TypeAlias = Callable[..., Awaitable[Told | None]]
 _log = logging.getLogger("llmport_magic")
 # What a server answers where it does not have the question, or the model: the next one may.
 _NOT_HERE = (400, 404, 405)
-_FIRST_ERROR = 400
+_FIRST_ERROR, _MISSING = 400, 404
+# A first use waits for the answer: longer than this it is not worth that.
+_MOST_SECONDS = 10.0
 # Of OpenAI's format, the only one whose servers say that a model cannot be held to JSON.
 _JSON_FLAG = "response_format"
 
@@ -124,7 +126,10 @@ class Detection(Models):
             told = await detector(model, api_key=key)
         if told is None:
             raise LLMError(
-                f"`{row.name}` has no model `{model}`: see its list", provider=row.name, model=model
+                f"`{row.name}` has no model `{model}`: see its list",
+                provider=row.name,
+                model=model,
+                status=_MISSING,
             )
         return told
 
@@ -166,8 +171,10 @@ async def _asked(
         raise ConfigError(
             f"`{row.name}` has no models endpoint to ask: say how with `register_detector`"
         )
-    call = Call(model=model, messages=())
-    return await _described(connector._asked(call, connector.config.limits))  # noqa: SLF001
+    limits = connector.config.limits
+    limits = replace(limits, total=min(limits.total, _MOST_SECONDS))
+    ask = connector._asked(Call(model=model, messages=()), limits)  # noqa: SLF001
+    return await _described(ask)
 
 
 async def _described(ask: Ask) -> Mapping[str, Any] | None:
