@@ -189,7 +189,9 @@ def provider_from(
     try:
         return Provider(**given) if below is None else replace(below, **given)
     except FieldError as error:
-        raise place.error(str(error), error.field) from None
+        limits = place.at("rate_limits")
+        within = limits if (*limits.path, error.field) in lines else place
+        raise within.error(str(error), error.field) from None
 
 
 def _settle(given: dict[str, Any], place: Place, below: Provider | None) -> None:
