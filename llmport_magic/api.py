@@ -152,6 +152,9 @@ def _make(
     regenerate: bool = False,
     **settings: Any,
 ) -> ModuleType:
+    if regenerate:
+        # Whoever asks again wants another answer than the last one.
+        settings["cache"] = False
     values = resolve(**{"log": log or None, "stdout": stdout or None, **settings})
     if not log:
         values = resolve(**{"stdout": stdout or None, **settings, "log": False})

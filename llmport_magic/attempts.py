@@ -28,6 +28,7 @@ from llmport_magic.progress import (
     Started,
     Text,
 )
+from llmport_magic.refusals import given_up, refused
 from llmport_magic.secrets import redact, scrub
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings
@@ -162,14 +163,14 @@ async def ask(
             yield Noted(notice)
         yield Checked(number, verdict)
         if verdict.safety == "refuse":
-            raise _refused(request, session, source, verdict)
+            raise refused(request, session, source, verdict)
         if verdict.proof != "failed" or verdict.missing:
             yield Answer(source, verdict, spent, provider, asked.model)
             return
         history.append(attempt.outcome(plan, source, verdict))
         verdicts.append(verdict)
         plan = next_attempt(connector.capabilities, tuple(history), settings)
-    raise _given_up(request, session, history, verdicts)
+    raise given_up(request, session, history, verdicts)
 
 
 async def _connector(settings: Settings) -> tuple[str, str, BaseLLMConnector]:
@@ -193,60 +194,6 @@ def _wire(asked: AskedFor, plan: AttemptPlan, parent: Version | None) -> Request
         context=request.context,
         templates=request.settings.templates,
     )
-
-
-def _refused(
-    request: ModuleRequest, session: Session, source: str, verdict: Verdict
-) -> VerificationError:
-    """Keep code that nobody may run as a draft, to be read as text."""
-    if request.name is not None:
-        session.store(request.settings).keep_draft(request.name, source)
-    name, found = request.name or "the cell", "; ".join(verdict.findings[:2])
-    return VerificationError(
-        f"the answer for `{name}` was refused and not run: {found}. Read it with "
-        f"`%llmport show {name} --draft`, or say in the prompt what not to do",
-        findings=verdict.findings,
-        source=source,
-    )
-
-
-def _given_up(
-    request: ModuleRequest,
-    session: Session,
-    history: Sequence[AttemptRecord],
-    verdicts: Sequence[Verdict],
-) -> VerificationError:
-    """Keep the last candidate as a draft and say what is wrong with it."""
-    last = history[-1]
-    doubt = _questioned(verdicts)
-    name = request.name or "cell"
-    if request.name is not None and last.source:
-        session.store(request.settings).keep_draft(request.name, last.source)
-    found = "; ".join(last.findings[:2]) or "the answer holds no module"
-    tried = f"{len(history)} answer{'s' if len(history) > 1 else ''}"
-    advice = doubt or (
-        f"say more in the prompt, raise `--tries`, or see `%llmport show {name} --draft`"
-    )
-    return VerificationError(
-        f"no module `{name}`: {tried} tried, none passed. {found}. Nothing was registered; "
-        f"{advice}",
-        findings=last.findings,
-        source=last.source,
-    )
-
-
-def _questioned(verdicts: Sequence[Verdict]) -> str:
-    """Doubt an example on which several answers agree with each other, but not with it."""
-    seen: dict[tuple[str, str], int] = {}
-    for verdict in verdicts:
-        for outcome in verdict.examples:
-            if not outcome.passed and outcome.got:
-                seen[outcome.source, outcome.got] = seen.get((outcome.source, outcome.got), 0) + 1
-    agreed = [(count, pair) for pair, count in seen.items() if count > 1]
-    if not agreed:
-        return ""
-    count, (source, got) = max(agreed)
-    return f"{count} answers agree that `{source}` gives {got}: is the example right?"
 
 
 class Attempt:
@@ -353,15 +300,25 @@ class Attempt:
             verdict = Verdict(safety="clean", proof="failed", findings=error.findings)
         except LLMOutputError as error:
             error.provider, error.model = self._asked.connector.provider_name, self._asked.model
+            self._forget()
             raise
         else:
             if request.name is None:
                 verdict = await check_plain(source, request.settings)
             else:
                 verdict, source = await self._check_and_mend(request.name, source)
+        if verdict.safety == "refuse" or (verdict.proof == "failed" and not verdict.missing):
+            self._forget()
         found = "\n".join([verdict.line(), *verdict.findings[:5]])
         await self._log(Kind.VERIFY, found, verdict=verdict.to_dict())
         return verdict, source
+
+    def _forget(self) -> None:
+        """Let the answer be asked for anew: kept, it would fail again in the same way."""
+        if self.response.metadata.get("cache_key"):
+            from llmport_magic.llm.cache import forget
+
+            forget(self.response)
 
     async def _check_and_mend(self, name: str, source: str) -> tuple[Verdict, str]:
         """Check, and where only an import of the standard library is missing, add it."""
@@ -383,7 +340,7 @@ class Attempt:
         return AttemptRecord(
             plan=plan,
             findings=(str(error),),
-            completion_tokens=self.response.usage["completion_tokens"],
+            completion_tokens=_written(self.response),
             seconds=time.monotonic() - self._begun,
         )
 
@@ -395,6 +352,11 @@ class Attempt:
             plan=plan,
             source=source,
             findings=verdict.findings,
-            completion_tokens=self.response.usage["completion_tokens"],
+            completion_tokens=_written(self.response),
             seconds=time.monotonic() - self._begun,
         )
+
+
+def _written(response: LLMResponse) -> int:
+    """Count what a model wrote now: a kept answer takes nothing out of the budget."""
+    return 0 if response.metadata.get("cached") else response.usage["completion_tokens"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -107,9 +107,10 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a run has cost so far."""
+    """What a run has cost so far; `cached` of its answers were kept from earlier runs."""
 
     attempts: int = 0
+    cached: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     estimated: bool = False
@@ -119,8 +120,17 @@ class Spent:
     def plus(self, response: LLMResponse, cost: float | None, seconds: float) -> Spent:
         """Add one answer; the cost stays unknown once one price is."""
         known = cost is not None and (self.cost is not None or not self.attempts)
+        if response.metadata.get("cached"):
+            return replace(
+                self,
+                attempts=self.attempts + 1,
+                cached=self.cached + 1,
+                seconds=seconds,
+                cost=self.cost or 0.0 if known else None,
+            )
         return Spent(
             attempts=self.attempts + 1,
+            cached=self.cached,
             prompt_tokens=self.prompt_tokens + response.usage["prompt_tokens"],
             completion_tokens=self.completion_tokens + response.usage["completion_tokens"],
             estimated=self.estimated or bool(response.metadata.get("usage_estimated")),

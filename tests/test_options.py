@@ -17,7 +17,8 @@ from llmport_magic.notebook.options import (
 def test_reads_every_option() -> None:
     """All options of a prompt cell arrive as written (S0-36)."""
     line = parse_cell_line(
-        "circle -p groq --model=llama -t 0.2 --update --with df,rates --tries 3 --no-cell --no-log"
+        "circle -p groq --model=llama -t 0.2 --update --with df,rates --tries 3 --no-cache "
+        "--no-cell --no-log"
     )
     assert (line.name, line.provider, line.model, line.temperature) == (
         "circle",
@@ -28,6 +29,7 @@ def test_reads_every_option() -> None:
     assert line.update
     assert line.context == ("df", "rates")
     assert line.tries == 3
+    assert line.no_cache
     assert line.no_cell
     assert line.no_log
 

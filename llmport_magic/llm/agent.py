@@ -215,7 +215,8 @@ class _Run:
             for index, call in enumerate(response.tool_calls)
         )
         response = replace(response, tool_calls=calls)
-        for name, count in response.usage.items():
+        taken = {} if response.metadata.get("cached") else response.usage
+        for name, count in taken.items():
             self._usage[name] = self._usage.get(name, 0) + count
         self._messages.append(response.message)
         return response

@@ -22,6 +22,7 @@ _WISH = "Answer with one JSON object and nothing else."
 _OWN_KINDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
 _SCALARS = ("string", "number", "integer", "boolean", "null")
 _BRACKET = re.compile(r"[\[{]")
+_TAKEN = ("sends", "latency_ms", "cost_reported", "usage_estimated")
 _FENCE = re.compile(r"\s*```\w*\s*")
 
 
@@ -191,7 +192,11 @@ def _details(response: LLMResponse) -> dict[str, Any]:
 
 
 def _summed(first: LLMResponse, second: LLMResponse) -> LLMResponse:
-    """Give the second answer with what both took."""
+    """Give the second answer with what both took; a kept one took nothing."""
+    if second.metadata.get("cached") and not first.metadata.get("cached"):
+        told = {name: first.metadata.get(name) for name in _TAKEN if name in first.metadata}
+        metadata = {**second.metadata, "repaired": True, "cached": False, **told}
+        return replace(second, usage=first.usage, metadata=metadata)
     usage = {
         name: first.usage.get(name, 0) + second.usage.get(name, 0)
         for name in {**first.usage, **second.usage}

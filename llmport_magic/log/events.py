@@ -41,7 +41,7 @@ class Event:
         model: which model was asked.
         text: the prompt as written, the answer as it arrived, or a message.
         data: what else is known: `messages`, `options`, `usage`, `cost`, `seconds`,
-            `finish_reason`, `status`, `verdict`, `version`, `attempt`, `request_id`.
+            `finish_reason`, `status`, `verdict`, `version`, `attempt`, `request_id`, `cached`.
         id: the event's own id.
         ts: wall clock, seconds since the epoch.
     """

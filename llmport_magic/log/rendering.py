@@ -41,6 +41,7 @@ _FACTS = (
     "attempt",
     "status",
     "finish_reason",
+    "cached",
     "usage",
     "cost",
     "seconds",

@@ -111,6 +111,8 @@ class CellDisplay:
 def spent_line(spent: Spent, provider: str | None, model: str | None) -> str:
     """Say who answered and what it took: `groq llama · 1 attempt · 310 + 120 tokens · 2.1 s`."""
     parts = [f"{provider} {model}", f"{spent.attempts} attempt{'s' if spent.attempts > 1 else ''}"]
+    if spent.cached:
+        parts.append("cached" if spent.cached == spent.attempts else f"{spent.cached} cached")
     about = "about " if spent.estimated else ""
     parts.append(f"{about}{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens")
     parts.append(f"{spent.seconds:.1f} s")

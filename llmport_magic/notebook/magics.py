@@ -162,6 +162,8 @@ class LLMPortMagics(Magics):
             model=options.model,
             temperature=options.temperature,
             tries=options.tries,
+            # Whoever asks again wants another answer than the last one.
+            cache=False if options.no_cache or options.regenerate else None,
         )
         name = options.name
         whole = f"%%llmport {line}\n{cell}"

@@ -41,6 +41,7 @@ CELL_OPTIONS: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--tries",), "tries", "N", "how many answers may be asked for until one passes"),
     (("--preview",), "preview", None, "show the request and send nothing"),
     (("--draft",), "draft", None, "ask and check, but neither store nor register"),
+    (("--no-cache",), "no_cache", None, "take and keep no answer, also where `cache` is set"),
     (("--no-cell",), "no_cell", None, "insert no cell below"),
     (("--no-log",), "no_log", None, "keep this cell out of the log"),
 )
@@ -60,6 +61,7 @@ class CellLine:
     tries: int | None = None
     preview: bool = False
     draft: bool = False
+    no_cache: bool = False
     no_cell: bool = False
     no_log: bool = False
 
