@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.cost import estimate_cost
-    from llmport_magic.llm.factory import create_llm_handler
+    from llmport_magic.llm.factory import create_llm_handler, create_llm_interface
     from llmport_magic.llm.messages import Image, LLMMessage, LLMRole, Message, ToolCall
     from llmport_magic.llm.mock import MockConnector
     from llmport_magic.llm.project_config import ProjectConfig, load_project_config
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
         register_provider,
     )
     from llmport_magic.llm.reply import Chunk, LLMResponse
+    from llmport_magic.llm.router import (
+        LLMFailoverWarning,
+        LLMProviderFactory,
+        create_llm_factory,
+    )
     from llmport_magic.llm.streams import ResponseStream
     from llmport_magic.llm.tools import Tool, ToolBox, ToolFailure
     from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError, LLMTimeoutError
@@ -49,9 +54,11 @@ __all__ = [
     "LLMCapabilities",
     "LLMConfig",
     "LLMConnectionError",
+    "LLMFailoverWarning",
     "LLMMessage",
     "LLMProfile",
     "LLMProvider",
+    "LLMProviderFactory",
     "LLMRegistry",
     "LLMResponse",
     "LLMRole",
@@ -68,7 +75,9 @@ __all__ = [
     "ToolBox",
     "ToolCall",
     "ToolFailure",
+    "create_llm_factory",
     "create_llm_handler",
+    "create_llm_interface",
     "estimate_cost",
     "load_project_config",
     "register_provider",
@@ -79,13 +88,14 @@ _HOMES = {
     "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
-    "factory": ("create_llm_handler",),
+    "factory": ("create_llm_handler", "create_llm_interface"),
     "messages": ("Image", "LLMMessage", "LLMRole", "Message", "ToolCall"),
     "mock": ("MockConnector",),
     "project_config": ("ProjectConfig", "load_project_config"),
     "provider": ("LLMConfig", "LLMProvider"),
     "registry": ("CONNECTOR_MAP", "LLMRegistry", "PROVIDER_CONFIG", "register_provider"),
     "reply": ("Chunk", "LLMResponse"),
+    "router": ("LLMFailoverWarning", "LLMProviderFactory", "create_llm_factory"),
     "streams": ("ResponseStream",),
     "tools": ("Tool", "ToolBox", "ToolFailure"),
     "transport": ("LLMConnectionError", "LLMStatusError", "LLMTimeoutError"),

@@ -101,7 +101,7 @@ class Detection(Models):
 
         It does nothing unless the registry was made with `auto_update_capabilities=True`.
         """
-        if self.auto_update_capabilities:
+        if self.auto_update_capabilities and model_name:
             await bridge.in_bridge(self._updated(self.provider(provider_name).name, model_name))
 
     async def _updated(self, provider: str, model: str) -> None:
@@ -173,7 +173,7 @@ async def _asked(
         )
     limits = connector.config.limits
     limits = replace(limits, total=min(limits.total, _MOST_SECONDS))
-    ask = connector._asked(Call(model=model, messages=()), limits)  # noqa: SLF001
+    ask = await connector._ask(Call(model=model, messages=()), limits)  # noqa: SLF001
     return await _described(ask)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
@@ -10,6 +12,7 @@ from llmport_magic.settings import resolve
 
 if TYPE_CHECKING:
     from llmport_magic.llm.connector import BaseLLMConnector
+    from llmport_magic.llm.registry import LLMRegistry
     from llmport_magic.secrets import Secret
 
 # How fast a provider may be asked: so far only what its own answers ask for, which every
@@ -55,3 +58,52 @@ async def create_llm_handler(
     )
     # In a thread: `auto` may ask whether a local server answers.
     return await bridge.in_thread(connector_for, resolved)
+
+
+# What is read of an agent's configuration; `stream` changes nothing: a connector does both.
+_OF_AGENTS = ("provider", "model", "max_tokens", "temperature", "stream")
+
+
+async def create_llm_interface(
+    config: Any, llm_registry: LLMRegistry | None = None
+) -> BaseLLMConnector:
+    """Give the connector that an agent's configuration asks for, out of a registry.
+
+    It has what the registry knows: the model's `capabilities`, the provider's address, headers
+    and limits. `max_tokens` is cut to what the model can write.
+
+    Args:
+        config: a mapping or an object with `model` or `provider`, and `max_tokens`, `temperature`
+            and `stream` where it has them; its other fields are the agent's own. Without a
+            provider the one that has the model is asked.
+        llm_registry: where provider, key and model are looked up; `None` is the package's own.
+
+    Raises:
+        ConfigError: the provider is not initialised, nobody has the model, or a field is misspelt.
+    """
+    from llmport_magic.llm.registry import default_registry
+    from llmport_magic.llm.selection import connector_for
+
+    registry, given = llm_registry or default_registry(), _of_agent(config)
+    provider, model = given.pop("provider", None), given.get("model")
+    row = registry.provider(provider or registry.get_model(str(model)).provider)
+    if not registry.is_provider_initialized(row.name):
+        raise ConfigError(registry.how_to_initialize(row.name))
+    await registry.update_capabilities(row.name, model or row.default_model or "")
+    return await bridge.in_thread(connector_for, resolve(provider=row.name, **given), registry)
+
+
+def _of_agent(config: Any) -> dict[str, Any]:
+    """Read the fields of an agent's configuration that are set."""
+    if isinstance(config, Mapping):
+        for name in config:
+            near = difflib.get_close_matches(str(name), _OF_AGENTS, n=1, cutoff=0.8)
+            if near and name not in _OF_AGENTS:
+                raise ConfigError(f"unknown field `{name}` in `config`: did you mean `{near[0]}`?")
+        found = {name: config.get(name) for name in _OF_AGENTS[:-1]}
+    else:
+        found = {name: getattr(config, name, None) for name in _OF_AGENTS[:-1]}
+    given = {name: value for name, value in found.items() if value is not None}
+    if not given.keys() & {"provider", "model"}:
+        raise ConfigError("`config` names nobody to ask: give it a `model` or a `provider`")
+    return given

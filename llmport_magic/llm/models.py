@@ -93,7 +93,7 @@ class Models(ABC):
             raise ConfigError(self._unknown(name, provider))
         ready = [each for each in found if self.is_provider_initialized(each.provider)]
         if require_initialized and not ready:
-            raise ConfigError(self._not_initialized(found[0]))
+            raise ConfigError(f"`{name}`: {self.how_to_initialize(found[0].provider)}")
         return replaced((ready or found)[0], available=bool(ready))
 
     def validate_model(self, name: str, provider: str | None = None) -> tuple[bool, str]:
@@ -111,7 +111,7 @@ class Models(ABC):
             return False, self._unknown(name, provider)
         profile = self.get_model(name, provider)
         notes = [
-            None if profile.available else self._not_initialized(profile),
+            None if profile.available else self.how_to_initialize(profile.provider),
             end_of(profile, name),
             None if name == profile.name else f"`{name}` is another name of `{profile.name}`",
         ]
@@ -171,13 +171,12 @@ class Models(ABC):
         hint = f"did you mean `{near[0]}`?" if near else "add it with `register_model`"
         return f"unknown model `{name}`{f' of `{provider}`' if provider else ''}: {hint}"
 
-    def _not_initialized(self, profile: LLMProfile) -> str:
-        variables = " or ".join(self.provider(profile.provider).api_key_vars[:1])
-        way = f", or set {variables}" if variables else ""
-        return (
-            f"`{profile.provider}`, which has `{profile.name}`, is not initialised: call "
-            f'`initialize_provider("{profile.provider}", api_key)`{way}'
-        )
+    def how_to_initialize(self, provider: str) -> str:
+        """Say in one line what to do before a provider can be asked."""
+        row = self.provider(provider)
+        key = ", api_key" if row.key_required else ""
+        way = f'call `initialize_provider("{row.name}"{key})` first'
+        return f"`{row.name}` is not initialised: {way}"
 
     def list_models(
         self, provider: str | None = None, family: ModelFamily | str | None = None

@@ -267,7 +267,8 @@ class LLMProvider(BaseLLMConnector):
 
         config = self.config
         known = self.capabilities.refuses if call.model == config.model else ()
-        refused = _REFUSED.setdefault((config.base_url, call.model), set(known))
+        refused = _REFUSED.setdefault((config.base_url, call.model), set())
+        refused.update(known)
         return Ask(
             target=Target(
                 provider=config.provider,

@@ -16,6 +16,7 @@ from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
 from llmport_magic.llm.credentials import Key, missing_key
+from llmport_magic.llm.models import capabilities_in
 from llmport_magic.llm.provider_settings import key_of, settings_of
 from llmport_magic.secrets import Secret, hidden, scrub
 from llmport_magic.settings import administration, origin, resolve
@@ -260,6 +261,7 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
     from llmport_magic.llm.wire import Limits, Network
 
     given_first_byte = settings.source("first_byte_timeout") != "default"
+    able = capabilities_in(row, settings.model)
     config = LLMConfig(
         base_url=settings.base_url or row.base_url,
         model=settings.model or "",
@@ -291,6 +293,8 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
         network=Network.of(settings),
         retry_budget=settings.retry_budget,
         hint=row.hint,
+        # Only of a registry of the user's own: else it stays with whoever answers in the end.
+        capabilities=None if able == capabilities_of(row.name, settings.model) else able,
         cache=settings.cache,
         cache_seconds=settings.cache_seconds,
         cache_megabytes=settings.cache_megabytes,
@@ -298,7 +302,7 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
     if settings.temperature is not None:
         config = replace(config, temperature=settings.temperature)
     longest = settings.max_tokens
-    if longest is None and capabilities_of(row.name, config.model).reasoning:
+    if longest is None and able.reasoning:
         longest = _REASONED_TOKENS
     return config if longest is None else replace(config, max_tokens=longest)
 
