@@ -53,13 +53,15 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
             )
         return super().__new__(cls)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, watched: bool = True, **kwargs: Any) -> None:
+        """Watch the calls of a class, unless it hands all of them to other connectors."""
         super().__init_subclass__(**kwargs)
         if not cls.provider_name:
             cls.provider_name = cls.__name__.removesuffix("Connector").lower() or cls.__name__
-        tracing.watch(cls)
-        # Around the spans: an answer that is asked for again is a call of its own.
-        json_replies.watch(cls)
+        if watched:
+            tracing.watch(cls)
+            # Around the spans: an answer that is asked for again is a call of its own.
+            json_replies.watch(cls)
 
     @property
     def model_name_for_api(self) -> str:

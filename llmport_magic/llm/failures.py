@@ -152,6 +152,7 @@ def _failure(
         message, request=response.request, response=response, retryable=is_retried(status), **known
     )
     error.retry_after = wait
+    error.key_refused = kind == _UNAUTHORIZED
     return error
 
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 RETRIED_STATUS = frozenset({408, 409, 429, 529})
 _FIRST_SERVER_ERROR, _LAST_SERVER_ERROR = 500, 599
+# Whether somebody else can be asked: then nobody waits for a server that is not there.
+elsewhere: ContextVar[bool] = ContextVar("llmport_elsewhere", default=False)
 
 
 def is_retried(status: int) -> bool:
@@ -134,7 +137,8 @@ async def with_retries(
             result = await send(number)
         except LLMError as error:
             error.attempts = number
-            if not error.retryable or number >= policy.attempts or not budget.take():
+            hopeless = not error.retryable or (elsewhere.get() and error.unreachable)
+            if hopeless or number >= policy.attempts or not budget.take():
                 raise
             asked: float | None = getattr(error, "retry_after", None)
             wait = asked

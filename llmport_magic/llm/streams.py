@@ -96,6 +96,22 @@ class ResponseStream:
         """
         return _Chunks(self)
 
+    async def batches(self) -> AsyncGenerator[list[Chunk], None]:
+        """Give the pieces, those together that have arrived together.
+
+        Raises:
+            LLMError: as `chunks()`.
+        """
+        chunks = _Chunks(self)
+        while True:
+            try:
+                await chunks.wait()
+            except StopAsyncIteration:
+                return
+            arrived = list(chunks.arrived)
+            chunks.arrived.clear()
+            yield arrived
+
     async def aclose(self) -> None:
         """Hang up, if the answer is still arriving; returns when the connection is closed."""
         self._begun = True

@@ -373,12 +373,14 @@ def _open_failure(outgoing: Outgoing, error: Exception, limits: Limits) -> LLMEr
     kind = LLMTimeoutError if late else LLMConnectionError
     if "PROXY" not in what and goes_by_proxy(outgoing.url, outgoing.target.network):
         what += "; the environment names a proxy (HTTPS_PROXY): check that, too"
-    return kind(
+    failure = kind(
         f"`{outgoing.target.provider}`: {what}",
         retryable=retryable,
         request=outgoing.scrubbed(),
         **names(outgoing),
     )
+    failure.unreachable = type(error).__name__ in ("ConnectError", "ConnectTimeout")
+    return failure
 
 
 def answers(url: str, timeout: float, headers: Mapping[str, str] | None = None) -> bool:
