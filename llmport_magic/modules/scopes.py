@@ -208,7 +208,7 @@ class Scopes:
                 inside = id(node) in self._executed
                 waiting.extend((child, at_import) for child in _around(node))
                 waiting.extend((child, inside) for child in node.body)
-            elif isinstance(node, ast.If) and _is_main_guard(node.test):
+            elif isinstance(node, ast.If) and is_main_guard(node.test):
                 waiting.extend((child, False) for child in node.body)
                 waiting.extend((child, at_import) for child in node.orelse)
             else:
@@ -285,7 +285,8 @@ def _around(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
         yield node.returns
 
 
-def _is_main_guard(test: ast.expr) -> bool:
+def is_main_guard(test: ast.expr) -> bool:
+    """Tell the test of the block that runs only when the module is the script."""
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return False
     sides = [test.left, test.comparators[0]]
