@@ -19,9 +19,17 @@ from llmport_magic.settings.environment import (
 from llmport_magic.settings.layer import Rank
 from llmport_magic.settings.merging import ProviderNames, base_url_at
 from llmport_magic.settings.origins import lies_below, origin
-from llmport_magic.settings.project import distrust, is_trusted, project_files, trust
+from llmport_magic.settings.project import (
+    Held,
+    distrust,
+    held_back,
+    is_trusted,
+    project_files,
+    trust,
+)
 from llmport_magic.settings.resolution import (
     configure,
+    for_another,
     get_config,
     reset_configuration,
     resolve,
@@ -32,6 +40,7 @@ from llmport_magic.settings.values import PROVIDER_BOUND, Settings, setting_name
 
 __all__ = [
     "PROVIDER_BOUND",
+    "Held",
     "ProviderNames",
     "Rank",
     "Settings",
@@ -40,7 +49,9 @@ __all__ = [
     "captures_content",
     "configure",
     "distrust",
+    "for_another",
     "get_config",
+    "held_back",
     "is_trusted",
     "lies_below",
     "names_proxy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +13,12 @@ from typing import Any
 from llmport_magic.errors import ConfigError
 from llmport_magic.settings.layer import Given, Layer, Rank
 from llmport_magic.settings.origins import lies_below
-from llmport_magic.settings.reading import Content, read_settings
+from llmport_magic.settings.reading import Content, is_there, read_settings
 from llmport_magic.settings.tables import layer_of_table
 
 _TRUST = ("never", "ask", "always")
+# What these are asked does not leave the machine.
+_NOWHERE = ("embedded", "mock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,34 +30,48 @@ class Administration:
         providers: that may be asked; `None` is all.
         base_urls: that may be asked: a URL that begins with one of these; `None` is all.
         trust: the most that the setting `trust` may allow.
+        trust_place: where the file says that.
         embedded: whether the embedded model may be used.
         project_files: whether a user may trust the settings files of a project.
         forced: settings that nobody can change, by name.
+        forced_of: the same for single providers, by their names.
     """
 
     path: Path
     providers: tuple[str, ...] | None = None
     base_urls: tuple[str, ...] | None = None
     trust: str = "always"
+    trust_place: str = ""
     embedded: bool = True
     project_files: bool = True
     forced: Mapping[str, Given] = field(default_factory=dict)
+    forced_of: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
 
     def refusal(self, provider: str, base_url: str | None = None) -> str | None:
-        """Say why a provider, or an address, may not be asked; `None` where it may."""
+        """Say why a provider may not be asked; `None` where it may.
+
+        Args:
+            provider: its name in the registry.
+            base_url: where it would be asked; empty where only its own code knows that; `None`
+                looks at the name alone.
+        """
         name = provider.lower()
         if self.providers is not None and name not in self.providers:
             return f"`{self.path}` does not allow the provider `{name}`: {self._instead()}"
         if name == "embedded" and not self.embedded:
             return f"`{self.path}` does not allow the embedded model"
-        if base_url and self.base_urls is not None:
-            allowed = any(lies_below(base_url, one) for one in self.base_urls)
-            if not allowed:
-                return (
-                    f"`{self.path}` does not allow the address of `{name}`: it allows "
-                    f"{', '.join(self.base_urls) or 'none'}"
-                )
-        return None
+        if base_url is None or self.base_urls is None or self._may_lead(base_url, name):
+            return None
+        return (
+            f"`{self.path}` does not allow the address of `{name}`: it allows "
+            f"{', '.join(self.base_urls) or 'none'}"
+        )
+
+    def _may_lead(self, base_url: str, provider: str) -> bool:
+        """Tell whether an address is allowed; where nobody knows it, the provider must be named."""
+        if not base_url:
+            return provider in (*_NOWHERE, *(self.providers or ()))
+        return any(lies_below(base_url, one) for one in self.base_urls or ())
 
     def check(self, provider: str, base_url: str | None = None) -> None:
         """Refuse a provider or an address that may not be asked.
@@ -73,8 +91,10 @@ class Administration:
         """
         values = dict(self.forced)
         if _TRUST.index(trust) > _TRUST.index(self.trust):
-            values["trust"] = Given(self.trust, str(self.path))
-        return Layer(rank=Rank.POLICY, values=values, label=str(self.path))
+            values["trust"] = Given(self.trust, self.trust_place or str(self.path))
+        return Layer(
+            rank=Rank.POLICY, values=values, providers=self.forced_of, label=str(self.path)
+        )
 
     def _instead(self) -> str:
         return f"it allows {', '.join(self.providers or ()) or 'none'}"
@@ -82,7 +102,12 @@ class Administration:
 
 def system_folder() -> Path:
     """Give the folder of the files that count for everybody who uses this environment."""
-    return Path(sys.prefix) / "etc" / "llmport"
+    return _folder(sys.prefix)
+
+
+@functools.cache
+def _folder(prefix: str) -> Path:
+    return Path(prefix) / "etc" / "llmport"
 
 
 def administration() -> Administration:
@@ -91,14 +116,17 @@ def administration() -> Administration:
     Raises:
         ConfigError: the file cannot be used: then nothing is allowed at all.
     """
+    global _known  # noqa: PLW0603
     path = system_folder() / "policy.toml"
-    try:
-        path.stat()
-    except FileNotFoundError:
+    if not is_there(path):
         return Administration(path=path)
-    except OSError as error:
-        raise ConfigError(f"cannot read `{path}`: {error.strerror}") from None
-    return _rules(read_settings(path))
+    content = read_settings(path)
+    if _known is None or _known[0] is not content:
+        _known = (content, _rules(content))
+    return _known[1]
+
+
+_known: tuple[Content, Administration] | None = None
 
 
 _KINDS: dict[str, type] = {
@@ -109,6 +137,7 @@ _KINDS: dict[str, type] = {
     "project_files": bool,
     "settings": dict,
 }
+_SHAPES = {list: "a list of texts", str: "a text", bool: "true or false", dict: "a table"}
 
 
 def _rules(content: Content) -> Administration:
@@ -116,9 +145,11 @@ def _rules(content: Content) -> Administration:
     for name, value in content.table.items():
         place = content.place(name)
         if name not in _KINDS:
-            raise ConfigError(f"unknown rule `{name}` in {place}: there are {', '.join(_KINDS)}")
+            near = difflib.get_close_matches(name, _KINDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(_KINDS)}"
+            raise ConfigError(f"unknown rule `{name}` in {place}: {hint}")
         if not isinstance(value, _KINDS[name]):
-            raise ConfigError(f"`{name}` in {place} must be a {_KINDS[name].__name__}")
+            raise ConfigError(f"`{name}` in {place} must be {_SHAPES[_KINDS[name]]}")
         if isinstance(value, list):
             if not all(isinstance(one, str) for one in value):
                 raise ConfigError(f"`{name}` in {place} must be a list of texts")
@@ -132,6 +163,12 @@ def _rules(content: Content) -> Administration:
         forced,
         Rank.POLICY,
         str(content.path),
-        lambda *names: content.place("settings", *names),
+        functools.partial(content.place, "settings"),
     )
-    return Administration(path=content.path, forced=layer.values, **given)
+    return Administration(
+        path=content.path,
+        trust_place=content.place("trust"),
+        forced=layer.values,
+        forced_of=layer.providers,
+        **given,
+    )

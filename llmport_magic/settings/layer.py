@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -40,6 +40,8 @@ class Layer:
         values: settings by name.
         providers: settings of one provider, by its name.
         variables: environment variables, by name, for what only the catalogue knows the names of.
+        place: says where a variable stands.
+        label: what source it is.
         inert: what a project's file says and nobody has allowed yet, with where it stands.
     """
 
@@ -47,5 +49,6 @@ class Layer:
     values: Mapping[str, Given] = field(default_factory=dict)
     providers: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
     variables: Mapping[str, str | Secret] = field(default_factory=dict)
+    place: Callable[[str], str] = str
     label: str = ""
     inert: Mapping[str, str] = field(default_factory=dict)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from llmport_magic.secrets import Secret, provider_variables
 from llmport_magic.settings.layer import Given, Layer, Rank
 from llmport_magic.settings.tables import expanded
-from llmport_magic.settings.values import PROVIDER_BOUND, Settings, checked
+from llmport_magic.settings.values import (
+    OF_A_PROVIDER,
+    PROVIDER_BOUND,
+    Settings,
+    checked,
+    setting_names,
+)
 
 AUTO = "auto"
+# Who is meant by an address that stands without a name.
+_LOCAL = "local"
 _CATALOGUE = Layer(rank=Rank.CATALOGUE)
 
 
@@ -38,7 +47,10 @@ class ProviderNames:
 
 
 def merged(
-    layers: Sequence[Layer], provider: str | None = None, names: ProviderNames | None = None
+    layers: Sequence[Layer],
+    provider: str | None = None,
+    names: ProviderNames | None = None,
+    whom: str = AUTO,
 ) -> Settings:
     """Put layers over each other.
 
@@ -49,8 +61,12 @@ def merged(
         layers: the weakest first.
         provider: whose tables count; `None` takes the one that the layers name.
         names: further variables and the catalogue's values, where the provider's row is known.
+        whom: who is meant by what stands outside the tables, where the layers do not say it.
     """
-    flat, whom = _flat(layers)
+    flat, said = _flat(layers)
+    whom = said if said != AUTO else whom.lower()
+    if whom == AUTO and "base_url" in flat:
+        whom = _LOCAL if provider is not None else AUTO
     provider = provider or (None if whom == AUTO else whom)
     if provider is not None and whom not in (AUTO, provider.lower()):
         flat = {name: placed for name, placed in flat.items() if name not in PROVIDER_BOUND}
@@ -84,8 +100,9 @@ def _flat(layers: Iterable[Layer]) -> tuple[dict[str, _Placed], str]:
     whom = AUTO
     for layer in layers:
         said = layer.values.get("provider")
-        if said is not None and said.value.lower() != whom:
-            whom = said.value.lower()
+        now = whom if said is None else said.value.lower()
+        if now != whom:
+            whom = now
             for name in PROVIDER_BOUND:
                 flat.pop(name, None)
         for name, given in layer.values.items():
@@ -105,24 +122,26 @@ def _defaults(names: ProviderNames) -> Layer:
 def _of_provider(layer: Layer, provider: str, names: ProviderNames) -> dict[str, Given]:
     """Give what a layer says of one provider; a table is stronger than a variable."""
     found: dict[str, Given] = {}
-    for setting, more in (
-        ("model", names.model),
-        ("base_url", names.base_url),
-        ("api_key", names.api_key),
-    ):
-        for variable in _variables(provider, setting, more):
-            value = layer.variables.get(variable)
-            if isinstance(value, Secret) or (value and value.strip()):
-                place = f"{layer.label}: {variable}" if layer.label else variable
-                text = value if isinstance(value, Secret) else value.strip()
-                found[setting] = Given(checked(setting, text, place), place)
-                break
+    if layer.variables:
+        more = {"model": names.model, "base_url": names.base_url, "api_key": names.api_key}
+        for setting, own in _variables(provider).items():
+            for variable in (*own, *more.get(setting, ())):
+                value = layer.variables.get(variable)
+                if isinstance(value, Secret) or (value and value.strip()):
+                    place = layer.place(variable)
+                    text = value if isinstance(value, Secret) else value.strip()
+                    found[setting] = Given(checked(setting, text, place), place)
+                    break
     found.update(layer.providers.get("" if layer.rank == Rank.CATALOGUE else provider.lower(), {}))
     return found
 
 
-def _variables(provider: str, setting: str, more: Sequence[str]) -> tuple[str, ...]:
-    own = provider_variables(provider, setting.upper())
-    if setting == "model":
-        return (f"LLMPORT_{provider.upper().replace('-', '_')}_MODEL", *own, *more)
-    return (*own, *more)
+@cache
+def _variables(provider: str) -> Mapping[str, tuple[str, ...]]:
+    """Name the variables that hold each setting of a provider, whoever it is."""
+    found = {setting: provider_variables(provider, setting.upper()) for setting in OF_A_PROVIDER}
+    word = f"{provider.replace('-', '_')}_model"
+    # `LLMPORT_EMBEDDED_MODEL` is a setting of its own.
+    if word.lower() not in setting_names():
+        found["model"] = (f"LLMPORT_{word.upper()}", *found["model"])
+    return found

@@ -1,54 +1,111 @@
 """Settings files that were found in the project, and what the user has allowed them.
 
-A cloned folder must not decide where a prompt or a key goes, nor what code runs. So a file that
-was found, not named, is inert in that until its very text was allowed with `%llmport trust`.
+A cloned folder must not decide where a prompt or a key goes, nor what code runs, nor what is
+spent. So a file that was found, not named, is inert in that until its very text was allowed with
+`%llmport trust`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.secrets import Secret
+from llmport_magic.settings.administration import administration
+from llmport_magic.settings.environment import user_config_file
 from llmport_magic.settings.layer import Given, Layer, Rank
 from llmport_magic.settings.reading import Content, read_settings
 from llmport_magic.settings.tables import (
     SECTIONS,
     Unexpanded,
     layer_of_file,
-    layer_of_table,
-    layer_of_variables,
+    layer_of_providers,
+    own_variables,
 )
-from llmport_magic.settings.values import is_of_a_provider
+from llmport_magic.settings.values import OF_A_PROVIDER
 
 # The weakest first.
 _FILES = (".env", "loom.toml", "pyproject.toml", "llmport.toml")
 _ROOT_MARKS = (*_FILES[1:], ".git")
-# What could redirect a prompt or a key, or execute something.
-NEEDS_TRUST = frozenset(
-    {
-        "api_key",
-        "api_key_env",
-        "api_key_file",
-        "ask_for_key",
-        "base_url",
-        "cache",
-        "factory_config_path",
-        "fallback",
-        "headers",
-        "keyring",
-        "plain_http_hosts",
-        "templates",
-        "transport",
-        "trust",
-        "trust_env",
-    }
+_REDIRECTS = (
+    "api_key",
+    "api_key_env",
+    "api_key_file",
+    "ask_for_key",
+    "base_url",
+    "factory_config_path",
+    "fallback",
+    "headers",
+    "keyring",
+    "options",  # A gateway may take another vendor, or a tool, from them.
+    "plain_http_hosts",
+    "transport",
+    "trust_env",
 )
+_EXECUTES = ("sandbox_memory_mb", "sandbox_seconds", "templates", "trust")
+_SPENDS = (
+    "attempts",
+    "budget_seconds",
+    "budget_tokens",
+    "burst",
+    "requests_per_minute",
+    "retry_budget",
+    "shared_limits",
+    "tokens_per_minute",
+    "tries",
+)
+_RECORDS = ("cache", "cache_megabytes", "cache_seconds", "log", "log_text")
+NEEDS_TRUST = frozenset((*_REDIRECTS, *_EXECUTES, *_SPENDS, *_RECORDS))
+# It depends on the value, see `_is_dangerous`.
+BY_VALUE = frozenset(("embedded_model", "mode", "model", "module_dir", "provider"))
+HARMLESS = frozenset(
+    (
+        "backoff",
+        "backoff_max",
+        "connect_timeout",
+        "cool_down",
+        "embedded_threads",
+        "first_byte_timeout",
+        "http2",
+        "idle_timeout",
+        "keep_alive",
+        "max_body_bytes",
+        "max_line_bytes",
+        "max_tokens",
+        "pool_size",
+        "reasoning_timeout",
+        "retry_after_max",
+        "seed",
+        "stdout",
+        "temperature",
+        "total_timeout",
+        "unhealthy_after",
+        "update_context",
+    )
+)
+_ONLY_SAFE = {"mode": "frozen"}
+_SIZES = ("large", "small")
+# In a project's file a path is meant from where the file is, wherever the notebook is below.
+_PATHS = ("api_key_file", "embedded_model", "factory_config_path", "module_dir", "templates")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a project's file says and only a trusted one may.
+
+    Attributes:
+        name: of the setting, `llm.NAME.SETTING` in a provider's table, or of the variable.
+        value: as it stands there; a key is a secret.
+        place: the file and the line.
+    """
+
+    name: str
+    value: Any
+    place: str
 
 
 def project_folder(start: Path | None = None) -> Path | None:
@@ -56,12 +113,17 @@ def project_folder(start: Path | None = None) -> Path | None:
 
     The search ends at the user's home, whose files belong to no project.
     """
-    start = (start or Path()).absolute()
-    home = Path.home()
+    try:
+        start = (start or Path()).absolute()
+        homes = {str(Path.home()), os.path.realpath(Path.home())}
+    except (OSError, RuntimeError):
+        # The folder was removed, or there is no home.
+        return None
     for folder in (start, *start.parents):
-        if folder == home:
+        if str(folder) in homes:
             return None
-        if any((folder / mark).exists() for mark in _ROOT_MARKS):
+        # With each call of a model, and three times as fast as with a `Path`.
+        if any(os.path.exists(f"{folder}/{mark}") for mark in _ROOT_MARKS):  # noqa: PTH110
             return folder
         if folder == start and (folder / ".env").is_file():
             return folder
@@ -74,80 +136,153 @@ def project_files() -> list[Path]:
     return [] if folder is None else [path for name in _FILES if (path := folder / name).is_file()]
 
 
-def project_layers() -> Iterator[Layer]:
-    """Give what the project's files say, the weakest first; what is not allowed is left out."""
-    for path in project_files():
+def project_layers(*, named: bool = False) -> Iterator[Layer]:
+    """Give what the project's files say, the weakest first; what is not allowed is left out.
+
+    Args:
+        named: whether the user's own file names a provider, which then stands.
+    """
+    paths = project_files()
+    allowed = _allowed() if paths else {}
+    for path in paths:
         content = read_settings(path)
-        layer = _layer(content)
-        if layer is not None:
-            yield layer if is_trusted(path) else _without_dangers(layer, content)
+        known = _layers.get(str(path))
+        if known is None or known[0] is not content:
+            known = _layers[str(path)] = (content, _layer(content))
+        if allowed.get(str(path.resolve())) == content.digest:
+            yield known[1]
+        else:
+            yield _split(known[1], content, named=named)[0]
 
 
-def _layer(content: Content) -> Layer | None:
-    path = content.path
-    if path.name == ".env":
-        variables = {name: value for name, value in content.table.items() if value}
-        layer = layer_of_variables(variables, Rank.PROJECT, content.place)
-        return replace(layer, label=str(path))
-    if path.name == "llmport.toml":
-        return layer_of_file(content, Rank.PROJECT)
-    if path.name == "pyproject.toml":
-        ours = content.below("tool", "llmport")
-        return layer_of_file(content, Rank.PROJECT) if ours else None
-    # Another program's file, of which only the providers are ours to read.
-    tables = content.below(SECTIONS)
-    if tables is None:
-        return None
-    known = {
-        name: {field: value for field, value in table.items() if is_of_a_provider(field)}
-        for name, table in tables.table.items()
-        if isinstance(table, Mapping)
-    }
-    return layer_of_table({SECTIONS: known}, Rank.PROJECT, str(path), content.place)
+_layers: dict[str, tuple[Content, Layer]] = {}
 
 
-def _without_dangers(layer: Layer, content: Content) -> Layer:
-    inert: dict[str, str] = {}
+def held_back(path: Path) -> tuple[Held, ...]:
+    """Name what a file says that only a trusted one may.
 
-    def safe(values: Mapping[str, Given], prefix: str = "") -> dict[str, Given]:
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    content = read_settings(path)
+    return _split(_layer(content), content, named=False)[1]
+
+
+def _layer(content: Content) -> Layer:
+    name = content.path.name
+    if name == "loom.toml":
+        return layer_of_providers(content, Rank.PROJECT)
+    if name == "pyproject.toml" and not content.table:
+        return Layer(rank=Rank.PROJECT, label=str(content.path))
+    layer = layer_of_file(content, Rank.PROJECT)
+    folder = content.path.parent.absolute()
+
+    def placed(values: Mapping[str, Given]) -> dict[str, Given]:
+        return {name: _from_folder(name, one, folder) for name, one in values.items()}
+
+    return replace(
+        layer,
+        values=placed(layer.values),
+        providers={name: placed(section) for name, section in layer.providers.items()},
+        label=str(content.path),
+    )
+
+
+def _from_folder(name: str, given: Given, folder: Path) -> Given:
+    value = given.value
+    if name not in _PATHS or isinstance(value, Unexpanded) or value.startswith("~"):
+        return given
+    if name == "embedded_model" and value in _SIZES:
+        return given
+    return Given(str(folder / given.value), given.source)
+
+
+def _split(layer: Layer, content: Content, *, named: bool) -> tuple[Layer, tuple[Held, ...]]:
+    """Give what an untrusted file may say, and what it may not.
+
+    Args:
+        layer: of the file.
+        content: of the file.
+        named: whether the user's own file names a provider.
+    """
+    held: list[Held] = []
+    folder = content.path.parent
+
+    def safe(values: Mapping[str, Given], provider: str = "") -> dict[str, Given]:
         kept = {}
         for name, given in values.items():
-            if _is_dangerous(name, given, content.path.parent):
-                inert[prefix + name] = given.source
+            taken = named and name == "provider"
+            if taken or _is_dangerous(name, given.value, folder, provider):
+                shown = f"{SECTIONS}.{provider}.{name}" if provider else name
+                held.append(Held(name=shown, value=given.value, place=given.source))
             else:
                 kept[name] = given
         return kept
 
     values = safe(layer.values)
-    providers = {
-        name: safe(section, f"{SECTIONS}.{name}.") for name, section in layer.providers.items()
-    }
-    variables: dict[str, str | Secret] = {}
+    providers = {name: safe(section, name) for name, section in layer.providers.items()}
+    variables = {}
     for name, value in layer.variables.items():
-        if isinstance(value, Secret) or name.endswith(("_URL", "_HOST", "_KEY", "_BASE")):
-            # Only what a provider reads is told: most variables concern other programs.
-            if name.startswith(("LLMPORT_LLM__", "MINDX_LLM__")) or name.endswith("_API_KEY"):
-                inert[name] = content.place(name)
-        else:
+        if _may_stand(name, value, folder):
             variables[name] = value
-    return replace(layer, values=values, providers=providers, variables=variables, inert=inert)
+        elif name not in own_variables():
+            held.append(Held(name=name, value=value, place=layer.place(name)))
+    kept = replace(
+        layer,
+        values=values,
+        providers=providers,
+        variables=variables,
+        inert={one.name: one.place for one in held if _is_ours(one.name)},
+    )
+    return kept, tuple(held)
 
 
-def _is_dangerous(name: str, given: Given, folder: Path) -> bool:
-    value = given.value
+def _is_ours(name: str) -> bool:
+    """Tell a setting from a variable that may concern other programs only."""
+    return not name.isupper() or name.startswith(("LLMPORT_", "MINDX_LLM__")) or "API_KEY" in name
+
+
+def _may_stand(variable: str, value: Any, folder: Path) -> bool:
+    """Tell whether a variable of an untrusted `.env` file may count for some provider.
+
+    Only a provider's row tells what a variable means, so that only a few names are let through.
+    """
+    if variable.endswith("_MODEL") and "__" not in variable:
+        return not _is_weights(value, folder)
+    head, _, last = variable.rpartition("__")
+    if not head.startswith(("LLMPORT_LLM__", "MINDX_LLM__")) or last.lower() not in OF_A_PROVIDER:
+        return False
+    return not _is_dangerous(last.lower(), value, folder, head.partition("__")[2].lower())
+
+
+def _is_dangerous(name: str, value: Any, folder: Path, provider: str = "") -> bool:
     if isinstance(value, Unexpanded):
         return True
-    if name == "embedded_model":
-        return value not in ("large", "small")
+    if name == "embedded_model" or (name, provider) == ("model", "embedded"):
+        return value not in _SIZES
+    if name == "model":
+        return _is_weights(value, folder)
     if name == "module_dir":
-        return not (folder / value).resolve().is_relative_to(folder.resolve())
-    return name in NEEDS_TRUST
+        return not Path(value).expanduser().resolve().is_relative_to(folder.resolve())
+    if name in _ONLY_SAFE:
+        return bool(value != _ONLY_SAFE[name])
+    # Nobody who did not ask for the mock may get its answers for those of a model.
+    return str(value).strip().lower() == "mock" if name == "provider" else name not in HARMLESS
+
+
+def _is_weights(model: Any, folder: Path) -> bool:
+    """Tell whether a model's name is that of a file, which the embedded model would load."""
+    path = Path(str(model)).expanduser()
+    return path.suffix.lower() == ".gguf" or path.exists() or (folder / path).exists()
 
 
 def is_trusted(path: Path) -> bool:
     """Tell whether the user has allowed the text that a file has now."""
-    known = _trusted().get(str(path.resolve()))
-    return known is not None and known == _hash(path)
+    return _allowed().get(str(path.resolve())) == read_settings(path).digest
+
+
+def _allowed() -> Mapping[str, str]:
+    return _trusted() if administration().project_files else {}
 
 
 def trust(path: Path) -> None:
@@ -156,42 +291,32 @@ def trust(path: Path) -> None:
     Raises:
         ConfigError: the administrator forbids it, or the user's folder cannot be written.
     """
-    from llmport_magic.settings.administration import administration
-
     rules = administration()
     if not rules.project_files:
         raise ConfigError(f"`{rules.path}` does not allow files of a project to be trusted")
-    _write({**_trusted(), str(path.resolve()): _hash(path)})
+    _write({**_trusted(), str(path.resolve()): read_settings(path).digest})
 
 
 def distrust(path: Path) -> bool:
     """Take back what `trust` allowed; tells whether there was something."""
-    known = _trusted()
+    known = dict(_trusted())
     if known.pop(str(path.resolve()), None) is None:
         return False
     _write(known)
     return True
 
 
-def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"cannot read settings file `{path}`: {error.strerror}") from None
-
-
 def _record() -> Path:
-    from llmport_magic.settings.environment import user_config_file
-
     return user_config_file().with_name("trusted.json")
 
 
-def _trusted() -> dict[str, Any]:
+def _trusted() -> Mapping[str, str]:
+    """Give the digest of each file that was allowed, by its path."""
     try:
         found = json.loads(_record().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"`{_record()}`, the list of trusted files, cannot be read ({error}): remove it and "
             "trust them anew"

@@ -16,8 +16,12 @@ from llmport_magic.settings.merging import (
     merged,
 )
 from llmport_magic.settings.project import project_layers
-from llmport_magic.settings.reading import read_settings
-from llmport_magic.settings.tables import layer_of_file, layer_of_table, layer_of_variables
+from llmport_magic.settings.reading import is_there, read_settings
+from llmport_magic.settings.tables import (
+    layer_of_file,
+    layer_of_table,
+    layer_of_variables,
+)
 from llmport_magic.settings.values import PROVIDER_BOUND, Settings
 
 _lock = threading.Lock()
@@ -97,40 +101,57 @@ def resolve_for(settings: Settings, provider: str, names: ProviderNames) -> Sett
         provider: its name in the registry.
         names: what its row adds: names of variables, and the catalogue's values.
     """
-    layers = settings.layers or (_as_layer(settings),)
-    return merged(layers, provider, names)
+    return merged(_layers_of(settings), provider, names, settings.provider)
 
 
-def _as_layer(settings: Settings) -> Layer:
-    """Take settings that were made by hand for arguments."""
+def for_another(settings: Settings, provider: str) -> Settings:
+    """Give settings with another provider named: what was set for whoever answers stays behind.
+
+    Args:
+        settings: what `resolve` gave.
+        provider: its name in the registry.
+    """
+    layers = _layers_of(settings)
+    named = Layer(rank=Rank.ARGUMENT, values={"provider": Given(provider, "fallback")})
+    below = [layer for layer in layers if layer.rank < Rank.POLICY]
+    return merged([*below, named, *layers[len(below) :]])
+
+
+def _layers_of(settings: Settings) -> tuple[Layer, ...]:
+    """Give the layers of settings; those that were made by hand are taken for arguments."""
+    if settings.layers:
+        return settings.layers
     default = Settings()
     given = {
         name: Given(value, settings.source(name))
         for name, value in settings.values().items()
         if value != getattr(default, name) or name in settings.sources
     }
-    return Layer(rank=Rank.ARGUMENT, values=given)
+    return _clamped([Layer(rank=Rank.ARGUMENT, values=given)]).layers
 
 
 def _clamped(layers: list[Layer]) -> Settings:
     settings = merged(layers)
     rules = administration().layer(settings.trust)
-    return merged([*layers, rules]) if rules.values else settings
+    return merged([*layers, rules]) if rules.values or rules.providers else settings
 
 
 def _layers(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Iterator[Layer]:
     """Give the layers, the weakest first."""
-    for path, rank in (
-        (system_folder() / "config.toml", Rank.SYSTEM),
-        (user_config_file(), Rank.USER),
-    ):
-        if path.is_file():
-            yield layer_of_file(read_settings(path), rank)
-    yield from project_layers()
+    own = [
+        layer_of_file(read_settings(path), rank)
+        for path, rank in (
+            (system_folder() / "config.toml", Rank.SYSTEM),
+            (user_config_file(), Rank.USER),
+        )
+        if is_there(path)
+    ]
+    yield from own
+    yield from project_layers(named=any("provider" in layer.values for layer in own))
     yield layer_of_variables(variables(), Rank.ENVIRONMENT)
     named = named_config_file()
     if named:
-        yield layer_of_file(read_settings(Path(named)), Rank.NAMED, f"{named} (LLMPORT_CONFIG)")
+        yield layer_of_file(read_settings(Path(named)), Rank.NAMED, "LLMPORT_CONFIG")
     if isinstance(config, (str, os.PathLike)):
         yield layer_of_file(read_settings(Path(config)), Rank.NAMED)
     with _lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import types
 import typing
@@ -190,6 +191,13 @@ OF_A_PROVIDER = (
     "tokens_per_minute",
     "burst",
 )
+_AT_LEAST_ONE = ("attempts", "pool_size", "tries")
+_MAY_BE_ENDLESS = ("requests_per_minute", "tokens_per_minute", "burst")
+_SHAPES: dict[Any, str] = {
+    tuple: "a list of texts",
+    Mapping: "a table",
+    "headers": "a table of texts",
+}
 _NO_SETTINGS = ("sources", "ranks", "layers")
 # Other words for the same settings, and what their values are multiplied with.
 _OTHER_WORDS: dict[str, tuple[str, float | None]] = {
@@ -227,18 +235,24 @@ def named(name: str, value: Any, known: Iterable[str], source: str) -> tuple[str
     known = tuple(known)
     if name in known:
         return name, value
-    if name == "max_retries" and isinstance(value, int) and not isinstance(value, bool):
-        return "attempts", value + 1
+    if name == "max_retries" and "attempts" in known:
+        return "attempts", _counted(name, int, value, source) + 1
     target, factor = _OTHER_WORDS.get(name, ("", None))
     if target in known:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return target, value * factor if factor and number else value
+        return target, _counted(name, float, value, source) * factor if factor else value
     near = difflib.get_close_matches(name, known, n=1)
     if not near and name in setting_names():
         hint = "it is no setting of one provider: put it beside the providers' tables"
     else:
         hint = f"did you mean `{near[0]}`?" if near else "see `%llmport config`"
     raise ConfigError(f"unknown setting `{name}` in {source}: {hint}")
+
+
+def _counted(name: str, kind: type[int | float], value: Any, source: str) -> int | float:
+    try:
+        return _number(kind, value)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"`{name}` in {source} must be {kind.__name__}, not `{value}`") from None
 
 
 @cache
@@ -262,12 +276,23 @@ def checked(name: str, value: Any, source: str) -> Any:
         raise ConfigError(f"`{name}` in {source} is one of {', '.join(choices)}, not `{value}`")
     try:
         found = _converted(kind, value)
-        return hidden(found) if name == "headers" else found
-    except (TypeError, ValueError):
+        endless = isinstance(found, float) and math.isinf(found) and name not in _MAY_BE_ENDLESS
+        if endless or (name in _AT_LEAST_ONE and found < 1):
+            _fail()
+        return _headers(found) if name == "headers" else found
+    except (TypeError, ValueError, OverflowError):
         shown = "the value given" if name in ("api_key", "headers") else f"`{value}`"
-        shapes = {tuple: "a list", Mapping: "a table"}
-        shape = shapes.get(typing.get_origin(kind)) or kind.__name__
-        raise ConfigError(f"`{name}` in {source} must be {shape}, not {shown}") from None
+        shape = _SHAPES.get(name) or _SHAPES.get(typing.get_origin(kind)) or kind.__name__
+        more = " of 1 or more" if name in _AT_LEAST_ONE else ""
+        raise ConfigError(f"`{name}` in {source} must be {shape}{more}, not {shown}") from None
+
+
+def _headers(table: Mapping[str, Any]) -> dict[str, str | Secret]:
+    for name, value in table.items():
+        text = value.reveal() if isinstance(value, Secret) else value
+        if not isinstance(name, str) or not isinstance(text, str) or "\n" in name + text:
+            _fail()
+    return hidden(table)
 
 
 def _converted(kind: Any, value: Any) -> Any:
@@ -278,6 +303,8 @@ def _converted(kind: Any, value: Any) -> Any:
         return _number(kind, value)
     if kind is Secret:
         return Secret(value)
+    if isinstance(value, Secret):
+        _fail()
     if origin is tuple:
         parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
         return tuple(part if isinstance(part, str) else _fail() for part in parts)
@@ -297,9 +324,9 @@ def _switch(value: Any) -> bool:
 
 def _number(kind: type[int | float], value: Any) -> int | float:
     number = kind(value)
-    if isinstance(value, bool) or number != float(value) or number < 0 or number != number:  # noqa: PLR0124
+    if isinstance(value, bool) or math.isnan(number) or number != float(value):
         _fail()
-    return number
+    return number if number >= 0 else _fail()
 
 
 def _fail() -> typing.NoReturn:
