@@ -7,6 +7,7 @@ ask one account stand in one line, see `limits.py`.
 from __future__ import annotations
 
 import os
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,10 +24,11 @@ from llmport_magic.llm.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import AsyncGenerator, Awaitable, MutableMapping
     from typing import Any
 
     from llmport_magic.llm.clock import Clock
+    from llmport_magic.llm.reply import Chunk
     from llmport_magic.llm.wire import Call, Target
 
 # Reserved for an answer whose length nobody limits: a module of a hundred lines.
@@ -92,6 +94,9 @@ class Admission:
         self._each = seconds_each(limits, shared=shared)
         self._prompt = _prompt_tokens(call) if self._each else 0
         self._answer = call.max_tokens or min(call.output_limit or _LIKELY_ANSWER, _LIKELY_ANSWER)
+        self._told: dict[str, int] = {}
+        self._written: list[str] = []
+        self._whole = False
         self._counted: int | None = None
         self._reserved = 0.0
         self._waited = 0.0
@@ -104,7 +109,7 @@ class Admission:
             ConfigError: kernels are to share the limit, and there is no place for that.
         """
         # What was sent before brought no answer.
-        self.settle()
+        self._settle()
         wanted = charge(self._limits, self._prompt + self._answer, shared=self._shared)
         left = clock.left()
         failure: LLMLimitError
@@ -121,15 +126,43 @@ class Admission:
             notes["waited_ms"] = round(1000 * self._waited)
         raise failure
 
-    def settle(self, tokens: int | None = None) -> None:
-        """Say how many tokens the call took, exactly or by estimate; again where one knows better.
+    async def whole(self, answer: Awaitable[tuple[Chunk, Any]]) -> tuple[Chunk, Any]:
+        """Wait for a whole answer, and count what it took."""
+        try:
+            chunk, raw = await answer
+            self._see(chunk)
+        finally:
+            self._settle()
+        return chunk, raw
 
-        Args:
-            tokens: sent and received; `None` where no answer came.
-        """
+    async def streamed(
+        self, pieces: AsyncGenerator[list[Chunk], None]
+    ) -> AsyncGenerator[list[Chunk], None]:
+        """Give the pieces of an answer, and count what it took, also where it is broken off."""
+        try:
+            async with aclosing(pieces):
+                async for chunks in pieces:
+                    for chunk in chunks:
+                        self._see(chunk)
+                    yield chunks
+        finally:
+            self._settle()
+
+    def _see(self, chunk: Chunk) -> None:
+        self._told.update(chunk.usage or {})
+        self._whole |= bool(chunk.finish_reason)
+        self._written.append(chunk.text + chunk.reasoning)
+        self._written += [delta.name + delta.arguments for delta in chunk.tool_calls]
+
+    def _settle(self) -> None:
+        """Correct what was reserved by what the call took, exactly where the provider says it."""
         if self._counted is None or not self._each:
             return
-        used = self._prompt if tokens is None else tokens
+        answer = self._told.get("completion_tokens", 0)
+        if not (answer and self._whole):
+            # In the middle of a stream a provider has told only what it had written by then.
+            answer = max(answer, estimate_tokens("".join(self._written)))
+        used = (self._told.get("prompt_tokens") or self._prompt) + answer
         self._limiter.settle(self._reserved, (used - self._counted) * self._each)
         self._counted, self._reserved = used, 0.0
 

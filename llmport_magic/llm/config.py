@@ -12,6 +12,7 @@ from llmport_magic.secrets import Secret, hidden
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
+    from llmport_magic.llm.limits import RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class LLMConfig:
         network: how requests leave this machine; `None` is as the settings say.
         hint: what to do where nobody answers at `base_url`.
         key_withheld: why no key is looked up: the provider's was set for another address.
+        rate_limits: of the account, kept by all connectors that ask it; `None` is no limit.
+        shared_limits: whether all kernels of this user on this machine share those limits.
         cache: whether answers are kept, and given again for the same request.
         cache_seconds: how long an answer is given again.
         cache_megabytes: the most that is kept, of this user's connectors together.
@@ -66,6 +69,8 @@ class LLMConfig:
     network: Network | None = None
     hint: str = ""
     key_withheld: str = ""
+    rate_limits: RateLimits | None = None
+    shared_limits: bool = False
     cache: bool = False
     cache_seconds: float = 604_800.0
     cache_megabytes: float = 100.0

@@ -27,6 +27,7 @@ from llmport_magic.llm.wire import ErrorDetails, WireRequest, answer_id
 from llmport_magic.secrets import masked, masked_text
 
 if TYPE_CHECKING:
+    from llmport_magic.llm.admission import Admission
     from llmport_magic.llm.wire import Call, Dialect, Limits, Target
 
 _MOST_BAD_EVENTS = 10
@@ -49,6 +50,7 @@ class Ask:
         policy: of the retries.
         budget: of the retries; shared by a connector's calls.
         transport: sends it.
+        admission: keeps the limits of the account that is asked, where it has some.
         refused: parameters that the model refuses; added to when it refuses one more.
         notes: `sends`, `request_id` and the like, for the response's metadata.
     """
@@ -61,6 +63,7 @@ class Ask:
     budget: RetryBudget
     transport: Transport
     refused: set[str]
+    admission: Admission | None = None
     notes: MutableMapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,7 +84,8 @@ async def whole(ask: Ask) -> tuple[Chunk, Any]:
             await incoming.close()
         return _reply(ask, incoming, body)
 
-    return await with_retries(once, ask.policy, ask.budget, clock.left)
+    answer = with_retries(once, ask.policy, ask.budget, clock.left)
+    return await (answer if ask.admission is None else ask.admission.whole(answer))
 
 
 async def question(ask: Ask, request: WireRequest) -> Any:
@@ -123,12 +127,17 @@ async def models(ask: Ask) -> tuple[str, ...]:
     return ask.dialect.read_models(listed)
 
 
-async def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
+def streamed(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
     """Get the answer in pieces, those together that arrive together; closing hangs up.
 
     Raises:
         LLMError: of every kind; `partial` holds what had arrived.
     """
+    pieces = _pieces(ask)
+    return pieces if ask.admission is None else ask.admission.streamed(pieces)
+
+
+async def _pieces(ask: Ask) -> AsyncGenerator[list[Chunk], None]:
     clock = Clock(ask.limits, reasoning=ask.target.reasoning)
 
     async def once(number: int) -> Incoming:
@@ -331,6 +340,8 @@ async def _send(ask: Ask, clock: Clock) -> Incoming:
             key_prefix=ask.dialect.KEY_PREFIX,
             accept=_STREAM_TYPES[ask.dialect.FRAMING] if ask.call.stream else "application/json",
         )
+        if ask.admission is not None:
+            await ask.admission.enter(clock, ask.notes)
         incoming = await ask.transport.open(outgoing, clock)
         if incoming.status not in _NEGOTIATED_STATUS:
             return await _success(ask, incoming)

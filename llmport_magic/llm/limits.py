@@ -15,7 +15,12 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import takewhile
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from llmport_magic.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llmport_magic.settings import Settings
 
 _MINUTE = 60.0
 # No timer is as exact; what is left of a wait by the rounding of its parts is less.
@@ -55,6 +60,21 @@ class RateLimits:
                 raise ValueError(f"`{name}` must be {what}, not `{value}`")
             if value == float("inf"):
                 object.__setattr__(self, name, None)
+
+    @classmethod
+    def of(cls, settings: Settings) -> RateLimits | None:
+        """Take the values that the settings have; `None` where they are no limit.
+
+        Raises:
+            ConfigError: a value is not above 0.
+        """
+        names = [each.name for each in fields(cls)]
+        try:
+            found = cls(**{name: getattr(settings, name) for name in names})
+        except ValueError as error:
+            source = next(settings.source(name) for name in names if f"`{name}`" in str(error))
+            raise ConfigError(f"{error} ({source}); infinity is no limit") from None
+        return found if found.limited else None
 
     @property
     def limited(self) -> bool:

@@ -22,6 +22,7 @@ from llmport_magic.secrets import Secret, find_key, key_variables
 from llmport_magic.settings import resolve, times_changed
 
 if TYPE_CHECKING:
+    from llmport_magic.llm.admission import Admission
     from llmport_magic.llm.cache import Keeping
     from llmport_magic.llm.capabilities import LLMCapabilities
     from llmport_magic.llm.exchange import Ask
@@ -269,18 +270,19 @@ class LLMProvider(BaseLLMConnector):
         known = self.capabilities.refuses if call.model == config.model else ()
         refused = _REFUSED.setdefault((config.base_url, call.model), set())
         refused.update(known)
+        target = Target(
+            provider=config.provider,
+            model=call.model,
+            base_url=config.base_url,
+            key=self._key(),
+            key_vars=config.api_key_vars,
+            headers=config.headers,
+            reasoning=self.capabilities.reasoning,
+            network=config.network or self._configured_network(),
+            hint=config.hint,
+        )
         return Ask(
-            target=Target(
-                provider=config.provider,
-                model=call.model,
-                base_url=config.base_url,
-                key=self._key(),
-                key_vars=config.api_key_vars,
-                headers=config.headers,
-                reasoning=self.capabilities.reasoning,
-                network=config.network or self._configured_network(),
-                hint=config.hint,
-            ),
+            target=target,
             dialect=dialect_named(config.dialect),
             call=call,
             limits=limits,
@@ -288,7 +290,16 @@ class LLMProvider(BaseLLMConnector):
             budget=self._budget,
             transport=self._transport or shared_transport(),
             refused=refused,
+            admission=self._admission(target, call),
         )
+
+    def _admission(self, target: Target, call: Call) -> Admission | None:
+        limits = self.config.rate_limits
+        if limits is None or not limits.limited:
+            return None
+        from llmport_magic.llm.admission import Admission
+
+        return Admission(limits, target, call, shared=self.config.shared_limits)
 
     def _configured_network(self) -> Network:
         """Give what the settings say; they are looked up again after each `configure()`."""

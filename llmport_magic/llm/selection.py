@@ -256,6 +256,7 @@ def connector_class(row: Provider) -> Any:
 
 
 def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
+    from llmport_magic.llm.limits import RateLimits
     from llmport_magic.llm.provider import LLMConfig
     from llmport_magic.llm.retry import RetryPolicy
     from llmport_magic.llm.wire import Limits, Network
@@ -291,6 +292,8 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
             backoff_max=settings.backoff_max,
         ),
         network=Network.of(settings),
+        rate_limits=RateLimits.of(settings),
+        shared_limits=settings.shared_limits,
         retry_budget=settings.retry_budget,
         hint=row.hint,
         # Only of a registry of the user's own: else it stays with whoever answers in the end.
