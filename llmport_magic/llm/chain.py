@@ -14,7 +14,14 @@ from llmport_magic.llm.addresses import is_loopback
 from llmport_magic.llm.connector import BaseLLMConnector
 from llmport_magic.llm.provider_settings import settings_of
 from llmport_magic.llm.selection import choose_provider, connector_for, why_available
-from llmport_magic.settings import Settings, administration, for_another, times_changed
+from llmport_magic.settings import (
+    ProviderNames,
+    Settings,
+    administration,
+    for_another,
+    resolve_for,
+    times_changed,
+)
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
@@ -48,6 +55,7 @@ class Chain(ABC):
     def __init__(self, resolving: Callable[[], Settings]) -> None:
         self._resolving = resolving
         self._resolved: tuple[int, Settings] | None = None
+        self._common: tuple[Settings, Settings] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -56,6 +64,14 @@ class Chain(ABC):
             self._resolved = (times_changed(), self._resolving())
             self._forget()
         return self._resolved[1]
+
+    @property
+    def common(self) -> Settings:
+        """The settings for all of them together, without what stands in the tables of one."""
+        settings = self.settings
+        if self._common is None or self._common[0] is not settings:
+            self._common = (settings, resolve_for(settings, "router", ProviderNames()))
+        return self._common[1]
 
     def _forget(self) -> None:  # noqa: B027 - most keep nothing
         """Take note that the settings are others."""
@@ -274,11 +290,11 @@ class ConfiguredChain(Chain):
     def _settings_for(self, name: str) -> Settings:
         """Give the settings with one provider named, and nothing of what was set for another."""
         settings = self.settings
-        if settings.provider.lower() == name:
-            return settings
-        if settings.provider.lower() == "auto" and self._is_meant(name, settings):
-            return replace(settings, provider=name)
-        return for_another(settings, name)
+        if settings.provider.lower() != "auto":
+            own = self.name_of(settings.provider) == name
+            return settings if own else for_another(settings, name)
+        meant = self._is_meant(name, settings)
+        return replace(settings, provider=name) if meant else for_another(settings, name)
 
     def _is_meant(self, name: str, settings: Settings) -> bool:
         """Tell whether what was set for whoever answers is for this one."""

@@ -265,7 +265,7 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
         if forced:
             candidates = (Candidate(name=self._chain.name_of(str(provider_type).strip())),)
             models = dict.fromkeys((candidates[0].name,), options.get("model") or "")
-        settings = self._chain.settings
+        settings = self._chain.common
         milliseconds = options.get("timeout_ms")
         wish = Wish(
             messages=given,
@@ -337,7 +337,7 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
             `Health.facts` gives it, `success_rate` in percent among it.
         """
         candidates = await bridge.in_thread(self._chain.candidates)
-        patience = self._patience(self._chain.settings)
+        patience = self._patience(self._chain.common)
         looks = (look(self._chain, c.name, self._book, patience, timeout) for c in candidates)
         found = await asyncio.gather(*looks)
         providers = {each.name: facts for each, facts in zip(candidates, found, strict=True)}
