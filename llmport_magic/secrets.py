@@ -70,6 +70,10 @@ class Secret:
         """Give the value itself: for the builder of request headers only."""
         return self._reveal()
 
+    def matches(self, form: re.Pattern[str]) -> bool:
+        """Tell whether the value has a form, from its beginning on."""
+        return form.match(self._reveal()) is not None
+
     def fingerprint(self) -> str:
         """Give what tells this value from others and does not lead back to it."""
         import hashlib

@@ -79,7 +79,7 @@ def test_the_packages_own_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, f"{KEY}-{name}")
         llm = LLMProvider.from_name("gemini")
         assert isinstance(llm, LLMProvider)
-        key = llm._key()
+        key = llm._key().secret
         assert key is not None
         assert key.reveal() == f"{KEY}-{name}"
 

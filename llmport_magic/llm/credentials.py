@@ -83,9 +83,11 @@ class Credentials:
     def give(self, provider: str, key: Secret) -> None:
         """Keep a key for a provider, and tell the manager where it takes new ones."""
         if callable(self._tell):
+            from llmport_magic.llm.transport import hand_over
+
             # It is the user's own place for keys, and knows no `Secret`.
             try:
-                self._tell(provider, key.reveal())
+                self._tell(provider, hand_over(key))
             except Exception as error:
                 scrub(error)
                 raise

@@ -18,18 +18,19 @@ from llmport_magic.secrets import Secret, scrub
 
 SERVICE = "llmport_magic"
 _LONGEST_FILE = 65_536
-_SET = re.compile(r"[A-Za-z_]\w*=.")
+# Printable and without a space; a line out of an `.env` file would be sent as it stands.
+_KEY = re.compile(r"(?![A-Za-z_]\w*=.)[!-~]+\Z")
 # How keys of one vendor begin, as scanners for leaked keys know them:
 # https://docs.rs/string-analyze/0.1.1/src/string_analyze/rules/core/apikey_ai.rs.html
 # (read 2026-11-21). Keys of a proxy may look like anything.
 _BEGINNINGS = {
-    "sk-ant-": "anthropic",
-    "sk-or-": "openrouter",
-    "sk-proj-": "openai",
-    "gsk_": "groq",
-    "AIza": "gemini",
+    "anthropic": re.compile("sk-ant-"),
+    "openrouter": re.compile("sk-or-"),
+    "openai": re.compile("sk-proj-"),
+    "groq": re.compile("gsk_"),
+    "gemini": re.compile("AIza"),
 }
-_VENDORS = frozenset({*_BEGINNINGS.values(), "deepseek"})
+_VENDORS = frozenset({*_BEGINNINGS, "deepseek"})
 
 
 def checked_key(key: Any, provider: str) -> Secret:
@@ -50,8 +51,7 @@ def looks_foreign(key: Secret, provider: str) -> str:
 
     Never more than a hint: vendors change how their keys look.
     """
-    text = key.reveal()
-    owner = next((name for head, name in _BEGINNINGS.items() if text.startswith(head)), provider)
+    owner = next((name for name, form in _BEGINNINGS.items() if key.matches(form)), provider)
     return owner if provider in _VENDORS and owner != provider else ""
 
 
@@ -69,17 +69,11 @@ def key_in_file(path: str) -> Secret:
     lines = _lines(Path(path).expanduser(), path)
     if not lines:
         raise ConfigError(f"the key file `{path}` is empty: write the key into its first line")
-    if not _is_key(lines[0]):
+    if not lines[0].matches(_KEY):
         raise ConfigError(
             f"the first line of the key file `{path}` is no key: it must hold the key alone"
         )
     return lines[0]
-
-
-def _is_key(line: Secret) -> bool:
-    text = line.reveal()
-    # A line out of an `.env` file would be sent as it stands.
-    return text.isascii() and text.isprintable() and " " not in text and not _SET.match(text)
 
 
 def _lines(path: Path, named: str) -> list[Secret]:

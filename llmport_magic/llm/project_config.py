@@ -139,7 +139,7 @@ def _with_key(values: dict[str, Any]) -> dict[str, Any]:
     if values.get("api_key") is None and not values.get("api_key_vars"):
         return values
     own = {"api_key": None, "api_key_vars": (), **values, "key_required": True}
-    return own | {"key_withheld": ""}
+    return own | {"key_withheld": "", "keys": None}
 
 
 def _values(section: Mapping[str, Any], where: str) -> dict[str, Any]:

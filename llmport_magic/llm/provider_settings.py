@@ -6,15 +6,31 @@ a weaker one. Where a stronger layer names another address, the key stays here.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm.capabilities import ModelFamily
 from llmport_magic.llm.credentials import Credentials, Key
-from llmport_magic.settings import ProviderNames, Rank, base_url_at, origin, resolve_for
+from llmport_magic.secrets import Secret, hidden
+from llmport_magic.settings import (
+    ProviderNames,
+    Rank,
+    administration,
+    base_url_at,
+    origin,
+    resolve_for,
+)
+from llmport_magic.settings.layer import Given
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
+    from llmport_magic.llm.registry import LLMRegistry
     from llmport_magic.settings import Settings
+    from llmport_magic.settings.layer import Layer
+    from llmport_magic.settings.origins import Origin
+
+_FAMILIES = frozenset(family.value for family in ModelFamily)
 
 
 def settings_of(row: Provider, settings: Settings, model: str | None = None) -> Settings:
@@ -32,6 +48,25 @@ def settings_of(row: Provider, settings: Settings, model: str | None = None) -> 
         told = server_url(str(found.base_url), row.base_url, row.name)
         found = replace(found, base_url=told)
     return found
+
+
+def by_own_name(settings: Settings, registry: LLMRegistry) -> Settings:
+    """Put a provider's own name in the place of a family of models that the settings name.
+
+    What is set beside `provider = claude` is then Anthropic's.
+    """
+
+    def named(layer: Layer) -> Layer:
+        said = layer.values.get("provider")
+        if said is None or said.value.lower() not in _FAMILIES:
+            return layer
+        try:
+            own = Given(registry.provider(said.value).name, said.source)
+        except ConfigError:
+            return layer
+        return replace(layer, values={**layer.values, "provider": own})
+
+    return replace(settings, layers=tuple(map(named, settings.layers)))
 
 
 def key_of(
@@ -54,19 +89,89 @@ def key_of(
 
         credentials = default_registry().credentials
     key = credentials.find(row, settings, again=again)
-    if key.rank >= settings.ranks.get("base_url", Rank.CATALOGUE):
+    elsewhere = _elsewhere(row, settings, key.rank)
+    if not elsewhere:
         return key
-    then = base_url_at(settings, row.name, _names(row), key.rank)
+    source = key.source or " or ".join(key.variables) or "the environment"
+    return Key(variables=row.api_key_vars, withheld=f"the key of {source} was set {elsewhere}")
+
+
+def headers_of(row: Provider, settings: Settings) -> dict[str, str | Secret]:
+    """Give the headers of a provider's row and of its settings; both go to their address only.
+
+    Args:
+        row: of the provider.
+        settings: its own, as `settings_of` gives them.
+
+    Raises:
+        ConfigError: the settings' headers were set for another address.
+    """
+    away = origin(settings.base_url or row.base_url) != origin(row.base_url)
+    own = {n: v for n, v in row.headers.items() if not (away and isinstance(v, Secret))}
+    rank = settings.ranks.get("headers", Rank.ARGUMENT)
+    elsewhere = settings.headers and _elsewhere(row, settings, rank)
+    if elsewhere:
+        raise ConfigError(
+            f"`headers` of `{row.name}` ({settings.source('headers')}) were set {elsewhere}: set "
+            "them together with `base_url`, or to `{}` for none"
+        )
+    return {**own, **hidden(settings.headers)}
+
+
+def refusal_of(row: Provider, settings: Settings) -> str | None:
+    """Say why the administrator does not let a provider be asked, where it would be asked now.
+
+    Args:
+        row: of the provider.
+        settings: what `resolve` gave.
+    """
+    rules = administration()
+    refusal = rules.refusal(row.name)
+    if refusal is not None or rules.base_urls is None:
+        return refusal
+    return rules.refusal(row.name, settings_of(row, settings).base_url or "")
+
+
+def _elsewhere(row: Provider, settings: Settings, rank: Rank) -> str:
+    """Tell for which other address something of that rank was set; empty where for this one."""
+    if rank >= settings.ranks.get("base_url", Rank.CATALOGUE):
+        return ""
+    then = base_url_at(settings, row.name, _names(row), rank)
     if row.host_env_var and then and "://" not in then:
         then = settings.base_url
     now = settings.base_url or row.base_url
     if origin(then) == origin(now) or not now:
-        return key
-    source = key.source or " or ".join(key.variables) or "the environment"
-    return Key(
-        variables=row.api_key_vars,
-        withheld=f"the key of {source} was set for {_shown(then)}, not for {_shown(now)}",
-    )
+        return ""
+    return f"for {_shown(then)}, not for {_shown(now)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class KeyFinder:
+    """Finds a provider's key for one call, as its settings were when the connector was made.
+
+    Args:
+        row: of the provider.
+        settings: its own, as `settings_of` gives them.
+        credentials: of the registry that the row is in.
+    """
+
+    row: Provider
+    settings: Settings
+    credentials: Credentials
+
+    @property
+    def origin(self) -> Origin | None:
+        """The only address to which a key may go."""
+        return origin(self.settings.base_url or self.row.base_url)
+
+    @property
+    def waits(self) -> bool:
+        """Whether looking may take time, as a disk or somebody's manager does."""
+        return self.credentials.waits(self.settings)
+
+    def find(self, *, again: bool = False) -> Key:
+        """Find the key; see `key_of`."""
+        return key_of(self.row, self.settings, self.credentials, again=again)
 
 
 def _names(row: Provider, model: str | None = None) -> ProviderNames:
