@@ -141,6 +141,17 @@ def test_a_model_may_be_meant_by_another_name(tmp_path: Path) -> None:
     assert "gpt-5.6" not in registry.provider("openai").models
 
 
+def test_the_file_of_the_documents_is_read(tmp_path: Path) -> None:
+    """What `docs/registry.md` shows as a file is one, limits and model included (S1-21)."""
+    text = (Path(__file__).parents[1] / "docs" / "registry.md").read_text("utf-8")
+    block = text.split("```yaml\n")[1].split("```")[0]
+
+    row = LLMRegistry().load_provider_file(_file(tmp_path, block))
+
+    assert (row.name, row.requests_per_minute) == ("mine", 1000)
+    assert row.models["m-1"].capabilities.tools
+
+
 # What is wrong
 
 
