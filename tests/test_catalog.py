@@ -113,6 +113,41 @@ def test_no_listed_model_is_forgotten(
     assert len(models) > len(left_out) > 0
 
 
+# Current models whose sizes no page of the vendor is known to tell; the list may only get shorter.
+UNSIZED = {
+    "openai": {
+        "gpt-chat-latest",
+        "gpt-6-cyber",
+        "gpt-5.6-cyber",
+        "gpt-5.5-cyber",
+        "gpt-6-rosalind",
+        "gpt-rosalind-discovery",
+        "gpt-rosalind-research",
+        "gpt-5-search-api",
+    },
+    "anthropic": set(),
+    "gemini": {"gemma-4-31b-it", "gemma-4-26b-a4b-it"},
+    "groq": {"qwen/qwen3.8-27b"},
+    "deepseek": set(),
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNSIZED))
+def test_current_models_have_sizes_and_prices(name: str) -> None:
+    """A vendor's current models have a window, a longest answer and a price, as listed (S1-11)."""
+    current = [p for p in ROWS[name].models.values() if p.retired_on is None]
+    unsized = {
+        p.name
+        for p in current
+        if not (p.capabilities.max_context_window and p.capabilities.max_output_tokens)
+    }
+    unpriced = {p.name for p in current if p.capabilities.output_cost_per_1k_tokens is None}
+
+    assert unsized == UNSIZED[name]
+    assert unpriced <= {"gemma-4-31b-it", "gemma-4-26b-a4b-it"}
+    assert len(current) > 1
+
+
 @pytest.mark.parametrize("name", sorted(LISTED))
 def test_nothing_is_free_that_the_source_does_not_say_is_free(
     name: str, listed: dict[str, dict[str, Any]]
