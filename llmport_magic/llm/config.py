@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.wire import Limits, Network
 from llmport_magic.secrets import Secret, hidden
+from llmport_magic.settings import origin
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
     from llmport_magic.llm.limits import RateLimits
+    from llmport_magic.llm.provider_settings import KeyFinder
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class LLMConfig:
         retry_budget: how many retries there are before successes must earn more.
         network: how requests leave this machine; `None` is as the settings say.
         hint: what to do where nobody answers at `base_url`.
+        keys: looks the key up with each call, where `api_key` is `None`; for its address only.
         key_withheld: why no key is looked up: the provider's was set for another address.
         rate_limits: of the account, kept by all connectors that ask it; `None` is no limit.
         shared_limits: whether all kernels of this user on this machine share those limits.
@@ -68,6 +71,7 @@ class LLMConfig:
     retry_budget: float = 10
     network: Network | None = None
     hint: str = ""
+    keys: KeyFinder | None = field(default=None, repr=False, compare=False)
     key_withheld: str = ""
     rate_limits: RateLimits | None = None
     shared_limits: bool = False
@@ -79,5 +83,7 @@ class LLMConfig:
         key = self.api_key
         secret = Secret(key) if isinstance(key, str) and key.strip() else (key or None)
         object.__setattr__(self, "api_key", secret)
+        if self.keys is not None and self.keys.origin != origin(self.base_url):
+            object.__setattr__(self, "keys", None)
         object.__setattr__(self, "headers", hidden(self.headers))
         object.__setattr__(self, "limits", replace(self.limits, total=self.timeout_ms / 1000))

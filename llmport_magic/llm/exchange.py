@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from llmport_magic.llm.failures import (
     status_failure,
     stream_failure,
 )
+from llmport_magic.llm.renewal import renewing
 from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.retry import RetryBudget, RetryPolicy, with_retries
 from llmport_magic.llm.sse import JSONLines, LineTooLongError, ServerEvent, SSEDecoder
@@ -29,6 +30,7 @@ from llmport_magic.secrets import masked, masked_text
 if TYPE_CHECKING:
     from llmport_magic.llm.admission import Admission
     from llmport_magic.llm.wire import Call, Dialect, Limits, Target
+    from llmport_magic.secrets import Secret
 
 _MOST_BAD_EVENTS = 10
 _TRAILER_SECONDS = 5.0
@@ -52,6 +54,7 @@ class Ask:
         transport: sends it.
         admission: keeps the limits of the account that is asked, where it has some.
         refused: parameters that the model refuses; added to when it refuses one more.
+        renew: looks the key up anew where the provider refuses it.
         notes: `sends`, `request_id` and the like, for the response's metadata.
     """
 
@@ -63,6 +66,7 @@ class Ask:
     budget: RetryBudget
     transport: Transport
     refused: set[str]
+    renew: Callable[[], Awaitable[Secret | None]] | None = None
     admission: Admission | None = None
     notes: MutableMapping[str, Any] = field(default_factory=dict)
 
@@ -107,8 +111,12 @@ async def question(ask: Ask, request: WireRequest) -> Any:
         key_prefix=ask.dialect.KEY_PREFIX,
     )
 
+    async def open_() -> Incoming:
+        told = replace(outgoing, target=ask.target)
+        return await _success(ask, await ask.transport.open(told, clock))
+
     async def once(_: int) -> Any:
-        incoming = await _success(ask, await ask.transport.open(outgoing, clock))
+        incoming = await renewing(ask, open_)
         try:
             body = await incoming.read_all()
         finally:
@@ -322,6 +330,10 @@ class _Reading:
 
 
 async def _send(ask: Ask, clock: Clock) -> Incoming:
+    return await renewing(ask, lambda: _sent(ask, clock))
+
+
+async def _sent(ask: Ask, clock: Clock) -> Incoming:
     """Send once; where the model refuses a parameter, learn that and send without it."""
     while True:
         request = ask.dialect.build_request(replace(ask.call, refused=frozenset(ask.refused)))

@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
-from llmport_magic.errors import ConfigError, LLMError, UsageError
+from llmport_magic.errors import LLMError, MissingKeyError, UsageError
 from llmport_magic.llm.config import LLMConfig
 from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
+from llmport_magic.llm.credentials import Key, missing_key
+from llmport_magic.llm.context_window import fitted
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import Message, as_messages
 from llmport_magic.llm.retirement import warn_of_retirement
@@ -19,7 +21,7 @@ from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Network, Target
 from llmport_magic.secrets import Secret, find_key, key_variables
-from llmport_magic.settings import resolve, times_changed
+from llmport_magic.settings import administration, resolve, times_changed
 
 if TYPE_CHECKING:
     from llmport_magic.llm.admission import Admission
@@ -189,7 +191,8 @@ class LLMProvider(BaseLLMConnector):
     async def _models(self) -> tuple[str, ...]:
         from llmport_magic.llm import exchange
 
-        return await exchange.models(self._asked(Call(model="", messages=()), self.config.limits))
+        ask = self._asked(Call(model="", messages=()), self.config.limits, await self._found())
+        return await exchange.models(ask)
 
     async def aclose(self) -> None:
         """Close the connections, where this connector has some of its own."""
@@ -216,7 +219,7 @@ class LLMProvider(BaseLLMConnector):
         schema = options.get("json_schema")
         model = options.get("model") or self.model_name_for_api
         warn_of_retirement(self.provider_name, model)
-        return Call(
+        call = Call(
             model=model,
             messages=with_tool_names(given, names),
             stream=stream,
@@ -235,6 +238,12 @@ class LLMProvider(BaseLLMConnector):
             options={**config.options, **(options.get("options") or {})},
             extra={**config.extra, **(options.get("extra") or {})},
         )
+        return fitted(call, self._capabilities_of(model), self.provider_name)
+
+    def _capabilities_of(self, model: str) -> LLMCapabilities:
+        if model == self.config.model:
+            return self.capabilities
+        return _known_capabilities(replace(self.config, model=model))
 
     def _keeping(self, options: Mapping[str, Any]) -> Keeping | None:
         """Give what stands between a call and the provider where answers are kept."""
@@ -259,23 +268,26 @@ class LLMProvider(BaseLLMConnector):
     async def _ask(self, call: Call, limits: Limits) -> Ask:
         if not call.model:
             call = replace(call, model=await self._discover())
-        return self._asked(call, limits)
+        return self._asked(call, limits, await self._found())
 
-    def _asked(self, call: Call, limits: Limits) -> Ask:
+    def _asked(self, call: Call, limits: Limits, found: Key | None = None) -> Ask:
         from llmport_magic.llm.dialects import dialect_named
         from llmport_magic.llm.exchange import Ask
         from llmport_magic.llm.transport import shared_transport
 
         config = self.config
+        # The only way to a provider over HTTP, also for a configuration that was made by hand.
+        administration().check(config.provider, config.base_url)
         known = self.capabilities.refuses if call.model == config.model else ()
         refused = _REFUSED.setdefault((config.base_url, call.model), set())
         refused.update(known)
+        key = found or self._key()
         target = Target(
             provider=config.provider,
             model=call.model,
             base_url=config.base_url,
-            key=self._key(),
-            key_vars=config.api_key_vars,
+            key=key.secret,
+            key_vars=(key.source,) if key.source else config.api_key_vars,
             headers=config.headers,
             reasoning=self.capabilities.reasoning,
             network=config.network or self._configured_network(),
@@ -290,6 +302,7 @@ class LLMProvider(BaseLLMConnector):
             budget=self._budget,
             transport=self._transport or shared_transport(),
             refused=refused,
+            renew=self._renewed if config.keys and not config.api_key else None,
             admission=self._admission(target, call),
         )
 
@@ -307,14 +320,30 @@ class LLMProvider(BaseLLMConnector):
             self._network = (times_changed(), Network.of(resolve()))
         return self._network[1]
 
-    def _key(self) -> Secret | None:
+    def _key(self, *, again: bool = False) -> Key:
         config, name = self.config, self.provider_name
-        key = config.api_key
-        if key is None and not config.key_withheld:
-            key = find_key(key_variables(name, config.api_key_vars))
-        if key is None and config.key_required:
-            raise ConfigError(missing_key(name, config.api_key_vars, config.key_withheld))
-        return Secret(key) if isinstance(key, str) else key
+        if config.api_key is not None:
+            key = config.api_key
+            return Key(Secret(key) if isinstance(key, str) else key)
+        if config.keys is not None:
+            found = config.keys.find(again=again)
+        else:
+            variables = () if config.key_withheld else key_variables(name, config.api_key_vars)
+            secret, named = find_key(variables), config.api_key_vars
+            found = Key(secret, variables=named, withheld=config.key_withheld)
+        if found.secret is None and config.key_required:
+            raise MissingKeyError(missing_key(name, found), provider=name)
+        return found
+
+    async def _found(self) -> Key | None:
+        """Look the key up where that takes time: the loop does not wait for a disk or a manager."""
+        config = self.config
+        if config.api_key is not None or config.keys is None or not config.keys.waits:
+            return None
+        return await bridge.in_thread(self._key)
+
+    async def _renewed(self) -> Secret | None:
+        return (await bridge.in_thread(lambda: self._key(again=True))).secret
 
     async def _discover(self) -> str:
         """Ask the server what it serves, and take the first."""
@@ -341,17 +370,6 @@ def check_options(names: Iterable[str]) -> None:
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "put it into `extra`"
             raise UsageError(f"unknown option `{name}`: {hint}")
-
-
-def missing_key(provider: str, variables: Iterable[str], withheld: str = "") -> str:
-    """Say which key is missing and where to put it, or why one that is there is not used."""
-    if withheld:
-        return (
-            f"no key for `{provider}`: {withheld}; give `api_key` or `api_key_env` together with "
-            "`base_url` if it may go there"
-        )
-    named = " or ".join(f"`{name}`" for name in variables) or "`api_key`"
-    return f"no key for `{provider}`: set {named} in the environment, or choose another provider"
 
 
 def _known_capabilities(config: LLMConfig) -> LLMCapabilities:
