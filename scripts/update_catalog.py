@@ -124,7 +124,7 @@ def make(
     sources = f"scripts/catalog_overlay/{name}.yaml"
     text = _HEAD.format(sources=f"{package} and\n# {sources}" if listed else sources)
     text += "".join(f"# Read {checked}: {page}\n" for page in overlay.get("read") or ())
-    text += _written(overlay["provider"], {model: rows[model] for model in order})
+    text += _written(overlay, {model: rows[model] for model in order})
     return Made(f"{name}.yaml", text, len(rows), left_out, tuple(disagreements))
 
 
@@ -254,13 +254,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(provider: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+def _written(overlay: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
     """Write a file: a line for each field and for each model."""
-    lines = [f"  {json.dumps(field)}: {_json(value)}" for field, value in provider.items()]
+    lines = _lines(overlay["provider"])
     models = ",\n".join(f"    {json.dumps(name)}: {_json(row)}" for name, row in rows.items())
     if models:
         lines.append(f'  "models": {{\n{models}\n  }}')
-    return '{"provider": {\n' + ",\n".join(lines) + "\n}}\n"
+    text = '{"provider": {\n' + ",\n".join(lines) + "\n}"
+    if "cloud_run_friendly" in overlay:
+        lists = ",\n".join(_lines(overlay["cloud_run_friendly"]))
+        text += f',\n"cloud_run_friendly": {{\n{lists}\n}}'
+    return text + "}\n"
+
+
+def _lines(fields: Mapping[str, Any]) -> list[str]:
+    return [f"  {json.dumps(field)}: {_json(value)}" for field, value in fields.items()]
 
 
 def main() -> int:

@@ -17,6 +17,9 @@ from typing import Any
 from llmport_magic.errors import ConfigError
 from llmport_magic.settings.administration import administration
 from llmport_magic.settings.environment import user_config_file
+from llmport_magic.settings.factory_file import FILE_NAME as FACTORY_FILE
+from llmport_magic.settings.factory_file import FOUND as FACTORY_FILES
+from llmport_magic.settings.factory_file import layer_of_factory_file
 from llmport_magic.settings.layer import Given, Layer, Rank
 from llmport_magic.settings.reading import Content, read_settings
 from llmport_magic.settings.tables import (
@@ -29,8 +32,9 @@ from llmport_magic.settings.tables import (
 from llmport_magic.settings.values import OF_A_PROVIDER
 
 # The weakest first.
-_FILES = (".env", "loom.toml", "pyproject.toml", "llmport.toml")
-_ROOT_MARKS = (*_FILES[1:], ".git")
+_OWN_FOLDER = (".env", *FACTORY_FILES)
+_FILES = (*_OWN_FOLDER, "loom.toml", "pyproject.toml", "llmport.toml")
+_ROOT_MARKS = ("loom.toml", "pyproject.toml", "llmport.toml", ".git")
 _REDIRECTS = (
     "api_key",
     "api_key_env",
@@ -66,6 +70,7 @@ HARMLESS = frozenset(
     (
         "backoff",
         "backoff_max",
+        "cloud_run_friendly_models",
         "connect_timeout",
         "cool_down",
         "embedded_threads",
@@ -125,7 +130,7 @@ def project_folder(start: Path | None = None) -> Path | None:
         # With each call of a model, and three times as fast as with a `Path`.
         if any(os.path.exists(f"{folder}/{mark}") for mark in _ROOT_MARKS):  # noqa: PTH110
             return folder
-        if folder == start and (folder / ".env").is_file():
+        if folder == start and any((folder / name).is_file() for name in _OWN_FOLDER):
             return folder
     return None
 
@@ -145,17 +150,25 @@ def project_layers(*, named: bool = False) -> Iterator[Layer]:
     paths = project_files()
     allowed = _allowed() if paths else {}
     for path in paths:
-        content = read_settings(path)
-        known = _layers.get(str(path))
-        if known is None or known[0] is not content:
-            known = _layers[str(path)] = (content, _layer(content))
-        if allowed.get(str(path.resolve())) == content.digest:
-            yield known[1]
-        else:
-            yield _split(known[1], content, named=named)[0]
+        yield _allowed_of(path, allowed, named=named)
+
+
+def layer_named_by_project(path: Path) -> Layer:
+    """Give what a file says that a project's file names: no more than one that was found."""
+    return _allowed_of(path, _allowed(), named=False)
 
 
 _layers: dict[str, tuple[Content, Layer]] = {}
+
+
+def _allowed_of(path: Path, allowed: Mapping[str, str], *, named: bool) -> Layer:
+    content = read_settings(path)
+    known = _layers.get(str(path))
+    if known is None or known[0] is not content:
+        known = _layers[str(path)] = (content, _layer(content))
+    if allowed.get(str(path.resolve())) == content.digest:
+        return known[1]
+    return _split(known[1], content, named=named)[0]
 
 
 def held_back(path: Path) -> tuple[Held, ...]:
@@ -174,7 +187,8 @@ def _layer(content: Content) -> Layer:
         return layer_of_providers(content, Rank.PROJECT)
     if name == "pyproject.toml" and not content.table:
         return Layer(rank=Rank.PROJECT, label=str(content.path))
-    layer = layer_of_file(content, Rank.PROJECT)
+    read = layer_of_factory_file if name == FACTORY_FILE else layer_of_file
+    layer = read(content, Rank.PROJECT)
     folder = content.path.parent.absolute()
 
     def placed(values: Mapping[str, Given]) -> dict[str, Given]:

@@ -8,16 +8,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from llmport_magic.errors import ConfigError
 from llmport_magic.settings.administration import administration, system_folder
 from llmport_magic.settings.environment import named_config_file, user_config_file, variables
+from llmport_magic.settings.factory_file import FILE_NAME as FACTORY_FILE
+from llmport_magic.settings.factory_file import layer_of_factory_file
 from llmport_magic.settings.layer import Given, Layer, Rank
 from llmport_magic.settings.merging import (
     ProviderNames,
     merged,
 )
-from llmport_magic.settings.project import project_layers
+from llmport_magic.settings.project import layer_named_by_project, project_layers
 from llmport_magic.settings.reading import is_there, read_settings
 from llmport_magic.settings.tables import (
+    expanded,
     layer_of_file,
     layer_of_table,
     layer_of_variables,
@@ -90,7 +94,8 @@ def resolve(
     Raises:
         ConfigError: for an unknown setting, a bad value or a file that cannot be read.
     """
-    return _clamped([*_layers(config), layer_of_table(arguments, Rank.ARGUMENT, "argument")])
+    layers = [*_layers(config), layer_of_table(arguments, Rank.ARGUMENT, "argument")]
+    return _clamped(_with_factory_file(layers))
 
 
 def resolve_for(settings: Settings, provider: str, names: ProviderNames) -> Settings:
@@ -136,6 +141,36 @@ def _clamped(layers: list[Layer]) -> Settings:
     return merged([*layers, rules]) if rules.values or rules.providers else settings
 
 
+def _with_factory_file(layers: list[Layer]) -> list[Layer]:
+    """Put the file that `factory_config_path` names in the place of those found in the project.
+
+    It is as strong as every named file, unless a file of the project names it.
+    """
+    name = "factory_config_path"
+    naming = next((layer for layer in reversed(layers) if name in layer.values), None)
+    if naming is None:
+        return layers
+    given = expanded(naming.values[name], name)
+    path = Path(given.value).expanduser()
+    if not is_there(path):
+        raise ConfigError(f"there is no `{path}`, which `{name}` ({given.source}) names")
+    if naming.rank == Rank.PROJECT:
+        named = layer_named_by_project(path)
+    else:
+        named = layer_of_factory_file(read_settings(path), Rank.NAMED, given.source)
+    rest = [
+        layer
+        for layer in layers
+        if layer.rank != Rank.PROJECT or Path(layer.label).name != FACTORY_FILE
+    ]
+    return sorted([named, *rest], key=lambda layer: layer.rank)
+
+
+def _named(path: Path, note: str = "") -> Layer:
+    read = layer_of_factory_file if path.name == FACTORY_FILE else layer_of_file
+    return read(read_settings(path), Rank.NAMED, note)
+
+
 def _layers(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Iterator[Layer]:
     """Give the layers, the weakest first."""
     own = [
@@ -151,9 +186,9 @@ def _layers(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Iterat
     yield layer_of_variables(variables(), Rank.ENVIRONMENT)
     named = named_config_file()
     if named:
-        yield layer_of_file(read_settings(Path(named)), Rank.NAMED, "LLMPORT_CONFIG")
+        yield _named(Path(named), "LLMPORT_CONFIG")
     if isinstance(config, (str, os.PathLike)):
-        yield layer_of_file(read_settings(Path(config)), Rank.NAMED)
+        yield _named(Path(config))
     with _lock:
         yield _configured
     if isinstance(config, Mapping):

@@ -88,7 +88,10 @@ class Settings:
         cache_megabytes: the most that is kept.
         update_context: what an update sends of the module: `whole`, or the `needed` functions
             and an outline of the rest.
-        factory_config_path: the file of settings in JSON that `create_llm_handler` reads.
+        factory_config_path: a file of settings in the format of `llm_factory_config.json`, which
+            stands in the place of those that are found in the project.
+        cloud_run_friendly_models: models of Ollama that are put over the lists which
+            `create_llm_handler` takes its default from.
     """
 
     provider: str = "auto"
@@ -148,6 +151,7 @@ class Settings:
     cache_megabytes: float = 100.0
     update_context: Literal["whole", "needed"] = "whole"
     factory_config_path: str | None = None
+    cloud_run_friendly_models: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     ranks: Mapping[str, Rank] = field(default_factory=dict, repr=False, compare=False)
     layers: tuple[Layer, ...] = field(default=(), repr=False, compare=False)
