@@ -9,6 +9,7 @@ LLMPortError
 │   ├── ModuleNotStoredError  no module of that name to work on
 │   └── ConflictError         going on would leave somebody's edits behind
 ├── LLMError                  a model did not deliver
+│   ├── LLMContextError       the prompt is longer than the model's window; it was not sent
 │   ├── (LLMConnectionError, LLMTimeoutError, LLMStatusError: `llm/transport.py`)
 │   ├── LLMStreamError        the answer broke off or is not in the provider's format
 │   ├── LLMContentError       the provider or the model refused
@@ -130,6 +131,30 @@ class LLMStreamError(LLMError):
 
     def __init__(self, message: str = "", *, partial: str = "", **details: Any) -> None:
         self.partial = partial
+        super().__init__(message, **details)
+
+
+class LLMContextError(LLMError):
+    """The prompt is longer than the model's window; it was not sent.
+
+    Attributes:
+        prompt_tokens: of the prompt, estimated.
+        max_tokens: the longest answer that was asked for, or `None`.
+        window: tokens of prompt and answer together that the model takes.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        prompt_tokens: int = 0,
+        max_tokens: int | None = None,
+        window: int = 0,
+        **details: Any,
+    ) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.max_tokens = max_tokens
+        self.window = window
         super().__init__(message, **details)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from llmport_magic.errors import (
     ConfigError,
     LLMContentError,
+    LLMContextError,
     LLMError,
     LLMFailoverError,
     LLMLimitError,
@@ -98,7 +99,8 @@ def speaks_against(error: Exception) -> bool:
     """Tell whether a failure counts against the provider's health: not what only one user gets."""
     status = status_of(error)
     answered = status is not None and _CLIENT <= status < _SERVER
-    return may_do_better(error) and not answered and not isinstance(error, LLMLimitError)
+    ours = isinstance(error, (LLMContextError, LLMLimitError))
+    return may_do_better(error) and not answered and not ours
 
 
 def status_of(error: Exception) -> int | None:

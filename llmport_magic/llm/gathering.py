@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from llmport_magic.llm.cost import estimate_tokens
+from llmport_magic.llm.cost import estimate_tokens, family_named
 from llmport_magic.llm.messages import ToolCall
 from llmport_magic.llm.reply import Chunk, LLMResponse, ToolCallDelta
 from llmport_magic.secrets import masked_text
@@ -110,8 +110,9 @@ class Gathering:
         if exact and (whole or self._ended_well):
             return told, False
         called = (d.name + d.arguments for deltas in self._deltas.values() for d in deltas)
-        written = estimate_tokens("".join((*self._text, *self._reasoning, *called)))
-        usage = {"prompt_tokens": estimate_tokens(self._prompt), **told}
+        family = family_named(self._asked)
+        written = estimate_tokens("".join((*self._text, *self._reasoning, *called)), family)
+        usage = {"prompt_tokens": estimate_tokens(self._prompt, family), **told}
         # In the middle of a stream a provider has counted only what it had written by then.
         usage["completion_tokens"] = (
             told.get("completion_tokens", written)

@@ -96,6 +96,18 @@ class Models(ABC):
             raise ConfigError(f"`{name}`: {self.how_to_initialize(found[0].provider)}")
         return replaced((ready or found)[0], available=bool(ready))
 
+    def get_token_limit(self, name: str, provider: str | None = None) -> int | None:
+        """Give the tokens of prompt and answer together that a model takes, `None` if unknown.
+
+        Args:
+            name: as for `get_model`, to the letter: a part of a name is none.
+            provider: where to look.
+
+        Raises:
+            ConfigError: the model is not known; the message names the nearest one.
+        """
+        return self.get_model(name, provider).capabilities.max_context_window
+
     def validate_model(self, name: str, provider: str | None = None) -> tuple[bool, str]:
         """Say whether a model can be asked, and what there is to know about that.
 

@@ -11,8 +11,8 @@ from llmport_magic import bridge
 from llmport_magic.errors import LLMError, MissingKeyError, UsageError
 from llmport_magic.llm.config import LLMConfig
 from llmport_magic.llm.connector import BaseLLMConnector, Messages, as_prompt
-from llmport_magic.llm.credentials import Key, missing_key
 from llmport_magic.llm.context_window import fitted
+from llmport_magic.llm.credentials import Key, missing_key
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import Message, as_messages
 from llmport_magic.llm.retirement import warn_of_retirement
