@@ -94,7 +94,9 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
         return (lambda: resolve(config=config, **given)), ()
 
     def __repr__(self) -> str:
-        chain = " -> ".join(each.name for each in self._chain.candidates())
+        # A local server that was not looked for may not be there.
+        names = (f"{c.name}{'' if c.certain else '?'}" for c in self._chain.candidates())
+        chain = " -> ".join(names)
         return f"LLMProviderFactory({chain or 'nobody'})"
 
     # Who is asked
