@@ -127,7 +127,7 @@ async def ask(
         LLMError: the model did not deliver; the log holds what arrived.
         VerificationError: no answer passed; the last one is kept as a draft.
     """
-    from llmport_magic.modules.strategy import first_attempt, next_attempt
+    from llmport_magic.modules.strategy import first_attempt, next_attempt, refuse_over_budget
 
     settings = request.settings
     provider, why, connector = await _connector(settings)
@@ -139,6 +139,8 @@ async def ask(
     while plan is not None:
         wire = _wire(asked, plan, parent)
         number = len(history) + 1
+        if number == 1:
+            refuse_over_budget(_longest(asked, wire), settings)
         yield Started(provider, asked.model, why, number, plan.style)
         attempt = Attempt(asked, wire, number)
         if wire.opening:
@@ -179,6 +181,13 @@ async def _connector(settings: Settings) -> tuple[str, str, BaseLLMConnector]:
     # Choosing may look at a local port: the loop must not wait for it.
     provider, why = await asyncio.to_thread(choose_provider, settings)
     return provider, why, connector_for(replace(settings, provider=provider))
+
+
+def _longest(asked: AskedFor, wire: Request) -> int | None:
+    """Give the longest answer that a request asks for, where that is known."""
+    config = getattr(asked.connector, "config", asked.request.settings)
+    longest: int | None = wire.options.get("max_tokens") or getattr(config, "max_tokens", None)
+    return longest
 
 
 def _wire(asked: AskedFor, plan: AttemptPlan, parent: Version | None) -> Request:

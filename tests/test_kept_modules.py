@@ -14,7 +14,7 @@ from scripted import BETTER, GOOD, PROMPT, fenced
 
 from llmport_magic import configure, llmport, update
 from llmport_magic import session as sessions
-from llmport_magic.errors import LLMOutputError, VerificationError
+from llmport_magic.errors import ConfigError, LLMOutputError, VerificationError
 from llmport_magic.llm.cache import answers_folder
 from llmport_magic.llm.registry import close_connectors
 
@@ -140,3 +140,17 @@ def test_an_update_of_changed_code_asks(server: Loopback) -> None:
 
     assert len(server.requests) == 3
     assert "The area" in json.dumps(server.requests[2].json["messages"])
+
+
+def test_an_answer_that_may_pass_the_budget_is_not_asked_for(server: Loopback) -> None:
+    """A first request longer than the cell's budget is refused with both numbers (S3-61)."""
+    with pytest.raises(ConfigError) as refused:
+        make("a", budget_tokens=2000)
+
+    for part in ("nothing was sent", "4,096 tokens", "`max_tokens`", "2,000", "argument"):
+        assert part in str(refused.value)
+    assert not server.requests
+
+    server.script(streamed(fenced(GOOD)))
+    assert make("a", budget_tokens=2000, max_tokens=2000).area(0) == 0
+    assert server.requests[0].json["max_tokens"] == 2000

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from llmport_magic.errors import ConfigError
+
 if TYPE_CHECKING:
     from llmport_magic.settings import Settings
 
@@ -92,6 +94,24 @@ def next_attempt(
     # Fixed seeds: the same notebook gets the same answers again.
     seed = 1 + sum(bool(record.plan.temperature) for record in history)
     return AttemptPlan("chat", _SAMPLE_TEMPERATURE, seed + (settings.seed or 0))
+
+
+def refuse_over_budget(longest: int | None, settings: Settings) -> None:
+    """Refuse a first request whose answer alone may be longer than the cell's budget.
+
+    Args:
+        longest: the longest answer that it asks for, in tokens; `None` is not known.
+        settings: the budget.
+
+    Raises:
+        ConfigError: it is, with both numbers.
+    """
+    if longest is not None and longest > settings.budget_tokens:
+        raise ConfigError(
+            f"nothing was sent: one answer may have {longest:,} tokens (`max_tokens`), and "
+            f"`budget_tokens` allows {settings.budget_tokens:,} for the whole cell (set by "
+            f"{settings.source('budget_tokens')}): raise it, or lower `max_tokens`"
+        )
 
 
 def _plan(
