@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Provider,
         ProviderType,
     )
+    from llmport_magic.llm.cloud_run import OLLAMA_CLOUD_RUN_MODELS_PY
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.cost import estimate_cost
     from llmport_magic.llm.factory import create_llm_handler, create_llm_interface
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONNECTOR_MAP",
+    "OLLAMA_CLOUD_RUN_MODELS_PY",
     "PROVIDER_CONFIG",
     "BaseLLMConnector",
     "Chunk",
@@ -86,6 +88,7 @@ __all__ = [
 _HOMES = {
     "agent": ("CognitiveAgent", "CognitiveConfig", "CognitiveResult"),
     "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
+    "cloud_run": ("OLLAMA_CLOUD_RUN_MODELS_PY",),
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
     "factory": ("create_llm_handler", "create_llm_interface"),

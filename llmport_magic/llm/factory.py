@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
 from llmport_magic.settings import resolve
 
 if TYPE_CHECKING:
+    from llmport_magic.llm.cloud_run import Prefer
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.registry import LLMRegistry
     from llmport_magic.secrets import Secret
@@ -28,24 +29,42 @@ async def create_llm_handler(
     *,
     timeout: float | None = None,  # noqa: ASYNC109 - of every call, not of this one
     rate_limit_profile: str | None = None,
+    prefer: Prefer = "coding",
+    allow_mock: bool = False,
+    errors: Literal["raise", "string"] = "raise",
     **settings: Any,
 ) -> BaseLLMConnector:
     """Give the connector for a provider; what is not given is as the settings say.
 
+    The same parameters give the same connector, in every thread and event loop. Where it is the
+    mock, a warning says so once.
+
     Args:
         provider_name: in any case; `None` is the setting `provider`, whose default `auto` picks.
-        model_name: as the provider spells it, handed over verbatim.
+        model_name: as the provider spells it, handed over verbatim. Where neither it nor a setting
+            names one, Ollama is asked for the first of `cloud_run_friendly_models`, and other
+            providers for their default or for what they serve.
         api_key: the key; `None` looks it up in the provider's variables.
         base_url: where the provider answers, instead of the catalogue's address.
         timeout: seconds for a whole call, its retries included.
         rate_limit_profile: one of `RATE_LIMIT_PROFILES`.
+        prefer: which order of `cloud_run_friendly_models` goes first, `coding` or `general`.
+        allow_mock: whether the mock answers where a key is missing or there is nobody to ask.
+        errors: `raise`, or `string`: then `generate_text`, and nothing else, returns `Error: …`
+            where a model did not deliver.
         **settings: as for `configure()`, for this connector only.
 
     Raises:
         ConfigError: the provider, a setting or the profile is not known, or the key is missing.
     """
-    from llmport_magic.llm.selection import connector_for
+    from llmport_magic.llm import handlers
 
+    for name, value, choices in (
+        ("prefer", prefer, ("coding", "general")),
+        ("errors", errors, ("raise", "string")),
+    ):
+        if value not in choices:
+            raise ConfigError(f"`{name}` is one of {', '.join(choices)}, not `{value}`")
     if rate_limit_profile not in (None, *RATE_LIMIT_PROFILES):
         raise ConfigError(
             f"unknown rate-limit profile `{rate_limit_profile}`: there is "
@@ -53,11 +72,16 @@ async def create_llm_handler(
         )
     if timeout is not None:
         settings["total_timeout"] = timeout
-    resolved = resolve(
-        provider=provider_name, model=model_name, api_key=api_key, base_url=base_url, **settings
-    )
+    settings |= {"provider": provider_name, "api_key": api_key, "base_url": base_url}
+    resolved = resolve(model=model_name, **settings)
+    model = handlers.model_for_ollama(resolved, prefer)
+    if model is not None:
+        resolved = resolve(model=model, **settings)
     # In a thread: `auto` may ask whether a local server answers.
-    return await bridge.in_thread(connector_for, resolved)
+    handler, why = await bridge.in_thread(handlers.handler_for, resolved, allow_mock)
+    handlers.warn_of_mock(handler, why)
+    await handlers.name_model(handler)
+    return handlers.with_error_texts(handler) if errors == "string" else handler
 
 
 # What is read of an agent's configuration; `stream` changes nothing: a connector does both.

@@ -40,15 +40,12 @@ def model_for_ollama(settings: Settings, prefer: Prefer) -> str | None:
         return None
     from llmport_magic.llm.cloud_run import merged_lists, preferred_model
 
-    name = "cloud_run_friendly_models"
-    return preferred_model(
-        merged_lists(getattr(settings, name), settings.source(name)),
-        prefer,
-    )
+    source = settings.source("cloud_run_friendly_models")
+    return preferred_model(merged_lists(settings.cloud_run_friendly_models, source), prefer)
 
 
-def handler_for(settings: Settings, *, allow_mock: bool = False) -> BaseLLMConnector:
-    """Give the connector that the settings ask for; the mock never without a warning.
+def handler_for(settings: Settings, allow_mock: bool) -> tuple[BaseLLMConnector, str]:
+    """Give the connector that the settings ask for, and why it is the mock where it is.
 
     Args:
         settings: what `resolve` gave.
@@ -57,23 +54,26 @@ def handler_for(settings: Settings, *, allow_mock: bool = False) -> BaseLLMConne
     Raises:
         ConfigError: as `connector_for`.
     """
-    why = f"`provider` is set to it by {settings.source('provider')}"
     try:
         if allow_mock:
             _check_somebody_answers(settings)
-        connector = connector_for(settings)
+        return connector_for(settings), f"the provider is set by {settings.source('provider')}"
     except MissingKeyError as error:
         if not allow_mock:
             raise
-        why = f"`allow_mock` is set, and {error}"
-        connector = connector_for(for_another(settings, "mock"))
+        mock = connector_for(for_another(settings, "mock"))
+        return mock, f"`allow_mock` is set, and {error}"
+
+
+def warn_of_mock(connector: BaseLLMConnector, why: str) -> None:
+    """Say once of each mock that no model is asked."""
+    if connector.provider_name != "mock":
+        return
     with _lock:
-        first = connector.provider_name == "mock" and connector not in _warned
-        if first:
-            _warned.add(connector)
+        first = connector not in _warned
+        _warned.add(connector)
     if first:
-        warnings.warn(f"no model is asked, the mock answers: {why}", stacklevel=2)
-    return connector
+        warnings.warn(f"no model is asked, the mock answers: {why}", stacklevel=3)
 
 
 def _check_somebody_answers(settings: Settings) -> None:
