@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from llmport_magic import bridge
-from llmport_magic.errors import ConsentRequired
+from llmport_magic.errors import ConsentRequired, MissingKeyError
 from llmport_magic.pipeline import write
 from llmport_magic.progress import Drafted, Left, ModuleRequest, PipelineEvent, Selected, Stored
 from llmport_magic.registration import Registered, needs_consent, register
@@ -44,12 +44,15 @@ def make(
     Raises:
         LLMPortError: whatever `pipeline.write` and `pipeline.register` raise.
     """
-    final: PipelineEvent | None = None
-    with closing(bridge.iterate(write(request, memory))) as events:
-        for event in events:
-            show(event)
-            final = event
-    assert isinstance(final, (Stored, Selected, Drafted, Left))
+    try:
+        final = _written(request, memory, show)
+    except MissingKeyError as missing:
+        from llmport_magic.llm.asking import ask_for_key
+
+        # Here is where the user is: the road itself runs on the loop, and can ask nobody.
+        if not ask_for_key(missing, request.settings):
+            raise
+        final = _written(request, memory, show)
     if isinstance(final, Left):
         module = _import_foreign(request, final)
         return Made(event=final, module=module)
@@ -66,6 +69,18 @@ def make(
         told=told,
     )
     return Made(event=final, module=live_module(final.version.name), registered=registered)
+
+
+def _written(
+    request: ModuleRequest, memory: Session, show: Callable[[PipelineEvent], None]
+) -> Stored | Selected | Drafted | Left:
+    final: PipelineEvent | None = None
+    with closing(bridge.iterate(write(request, memory))) as events:
+        for event in events:
+            show(event)
+            final = event
+    assert isinstance(final, (Stored, Selected, Drafted, Left))
+    return final
 
 
 def live_module(name: str) -> ModuleType | None:
