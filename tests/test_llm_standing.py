@@ -96,6 +96,17 @@ def test_nobody_is_told_with_the_ways_on() -> None:
     assert "→ " not in "\n".join(model_lines([], resolve())[:-1])
 
 
+def test_a_silent_server_is_told() -> None:
+    """A local server that was named and is not there is told with what to start (S3-51)."""
+    configure(provider="ollama", model="m")
+
+    (note,) = standing(resolve()).notes
+
+    assert note.startswith("nobody answers at http://localhost:11434")
+    assert "ollama serve" in note
+    assert f"note       {note}" in status_lines(resolve(), session())
+
+
 def test_the_chain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who gets the prompt where the first one fails is shown before that happens (S3-05)."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmport_magic.errors import ConfigError
+from llmport_magic.llm.addresses import is_loopback
 from llmport_magic.llm.provider_settings import key_of, settings_of
 from llmport_magic.llm.retirement import retirement
-from llmport_magic.llm.selection import choose_provider, connector_class, connector_for
+from llmport_magic.llm.selection import (
+    choose_provider,
+    connector_class,
+    connector_for,
+    why_available,
+)
 from llmport_magic.settings import origin
 
 if TYPE_CHECKING:
@@ -59,7 +65,6 @@ def standing(settings: Settings) -> Standing:
     row = default_registry().provider(name)
     own = settings_of(row, settings)
     model, source = _model(row, own, settings)
-    ends = retirement(row.name, model)
     return Standing(
         provider=row.name,
         model=model,
@@ -68,7 +73,7 @@ def standing(settings: Settings) -> Standing:
         missing=_missing(row, own),
         address=_address(row, own),
         fallback=settings.fallback,
-        notes=(*((ends,) if ends else ()), *_unused(settings)),
+        notes=tuple(filter(None, (retirement(row.name, model), _silent(row, own)))) + _unused(own),
     )
 
 
@@ -85,6 +90,17 @@ def _missing(row: Provider, own: Settings) -> str:
 
     key = key_of(row, own)
     return missing_key(row.name, key) if key.secret is None and row.key_required else ""
+
+
+def _silent(row: Provider, own: Settings) -> str:
+    """Tell of a server on this machine that does not answer, and of a model that is not here."""
+    if not row.probe and row.name != "embedded":
+        return ""
+    where = origin(own.base_url)
+    if (row.probe and not (where and is_loopback(where[1]))) or why_available(row, own):
+        return ""
+    what = f"nobody answers at {own.base_url}" if row.probe else "no embedded model is here"
+    return f"{what}: {row.hint or 'install it with `%llmport model install`'}"
 
 
 def _address(row: Provider, own: Settings) -> str:

@@ -97,7 +97,7 @@ def model_lines(words: list[str], settings: Settings) -> list[str]:
         profiles = default_registry().provider(row.name).models.values()
         lines.append(f"{mark} {row.name:<12} {row.hint}")
         lines += model_table(profiles) if words else _first_models(row, profiles)
-    return [*lines, "→ would answer now · ✓ could be asked · · is not set up"]
+    return [*lines, "→ would answer now, ✓ could be asked, · is not set up"]
 
 
 def _first_models(row: ProviderRow, profiles: Iterable[LLMProfile]) -> list[str]:
