@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm.addresses import is_loopback
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.llm.provider_settings import settings_of
-from llmport_magic.llm.selection import choose_provider, connector_for, why_available
+from llmport_magic.llm.provider_settings import refusal_of, settings_of
+from llmport_magic.llm.selection import FOR_SOMEBODY, choose_provider, connector_for, why_available
 from llmport_magic.settings import (
     ProviderNames,
     Settings,
-    administration,
     for_another,
     resolve_for,
     times_changed,
@@ -205,7 +204,7 @@ class ConfiguredChain(Chain):
         if settings.provider.lower() != "auto":
             return (settings.provider,)
         # An address or a key without a name: choosing says whose it is, or refuses.
-        told = settings.base_url or settings.api_key
+        told = any(getattr(settings, name) for name in ("base_url", *FOR_SOMEBODY))
         return (choose_provider(settings, self._registry)[0],) if told else ()
 
     def candidates(self, *, kept: bool = False) -> tuple[Candidate, ...]:
@@ -236,10 +235,10 @@ class ConfiguredChain(Chain):
 
     def _available(self) -> list[Provider]:
         """Give those of whom no other says that they cannot be asked, in the catalogue's order."""
-        settings, rules = self.settings, administration()
+        settings = self.settings
         found = []
         for row in self._registry.providers():
-            if rules.refusal(row.name):
+            if refusal_of(row, settings):
                 continue
             if row.name in self._listed or (row.auto and (row.probe or self._is_ready(row))):
                 found.append(row)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm.provider_settings import settings_of
+from llmport_magic.llm.provider_settings import refusal_of, settings_of
 from llmport_magic.llm.selection import why_available
-from llmport_magic.settings import administration, resolve
+from llmport_magic.settings import resolve
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
@@ -44,7 +44,7 @@ def provider_rows() -> tuple[ProviderRow, ...]:
 
 
 def _listed(row: Provider, settings: Settings, registry: LLMRegistry) -> ProviderRow:
-    refusal, why = administration().refusal(row.name), None
+    refusal, why = refusal_of(row, settings), None
     try:
         why = None if refusal else why_available(row, settings, registry)
     except ConfigError as error:

@@ -15,11 +15,18 @@ from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.llm.credentials import Key, missing_key
+from llmport_magic.llm.credentials import missing_key
 from llmport_magic.llm.models import capabilities_in
-from llmport_magic.llm.provider_settings import key_of, settings_of
-from llmport_magic.secrets import Secret, hidden, scrub
-from llmport_magic.settings import administration, origin, resolve
+from llmport_magic.llm.provider_settings import (
+    KeyFinder,
+    by_own_name,
+    headers_of,
+    key_of,
+    refusal_of,
+    settings_of,
+)
+from llmport_magic.secrets import Secret, scrub
+from llmport_magic.settings import administration, resolve
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
@@ -32,6 +39,8 @@ _PROBE_LASTS_SECONDS = 5.0
 _MOST_CONNECTORS = 32
 # What a model thinks counts as well: a module would be cut off at the default of the others.
 _REASONED_TOKENS = 16_384
+# These are never given to whoever happens to answer.
+FOR_SOMEBODY = ("api_key", "api_key_env", "api_key_file", "headers")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -65,8 +74,9 @@ def choose_provider(settings: Settings, registry: LLMRegistry | None = None) -> 
         rules.check(row.name)
         return row.name, f"set by {settings.source('provider')}"
     if settings.base_url:
+        rules.check("local", settings.base_url)
         return "local", f"`base_url` is set by {settings.source('base_url')}"
-    for name in ("api_key", "api_key_file"):
+    for name in FOR_SOMEBODY:
         if getattr(settings, name):
             raise ConfigError(
                 f"`{name}` is set by {settings.source(name)}, but not for whom: set `provider`, too"
@@ -80,7 +90,8 @@ def choose_provider(settings: Settings, registry: LLMRegistry | None = None) -> 
             # The provider that has the model goes first; sorting keeps the order of the others.
             more.sort(key=lambda row: settings.model not in row.models)
         for row in more:
-            why = None if rules.refusal(row.name) else why_available(row, settings, registry)
+            refused = refusal_of(row, settings)
+            why = None if refused else why_available(row, settings, registry)
             if why:
                 return row.name, why
         candidates += more
@@ -89,8 +100,7 @@ def choose_provider(settings: Settings, registry: LLMRegistry | None = None) -> 
 
 def _nobody(candidates: list[Provider], settings: Settings) -> str:
     """Say how somebody could answer, and what lies there unused."""
-    rules = administration()
-    allowed = [row for row in candidates if not rules.refusal(row.name)]
+    allowed = [row for row in candidates if not refusal_of(row, settings)]
     variables = [name for row in allowed if not row.probe for name in row.api_key_vars[:1]]
     inert = {name: place for layer in settings.layers for name, place in layer.inert.items()}
     keys = [place for name, place in inert.items() if name.lower().endswith("api_key")]
@@ -170,8 +180,8 @@ def connector_for(settings: Settings, registry: LLMRegistry | None = None) -> Ba
     own, registry = registry is not None, _or_default(registry)
     name, _ = choose_provider(settings, registry)
     row = registry.provider(name)
-    settings = settings_of(row, settings)
-    administration().check(row.name, settings.base_url)
+    settings = settings_of(row, by_own_name(settings, registry))
+    administration().check(row.name, settings.base_url or "")
     key = key_of(row, settings, registry.credentials)
     needed = row.key_required and key.secret is None
     if needed and registry.credentials.ask(row, settings):
@@ -179,13 +189,19 @@ def connector_for(settings: Settings, registry: LLMRegistry | None = None) -> Ba
     if row.key_required and key.secret is None:
         raise MissingKeyError(missing_key(row.name, key, own=own), provider=row.name)
     registry.note_use(row)
-    settings = replace(settings, provider=row.name, api_key=key.secret)
+    keys = KeyFinder(row, settings, registry.credentials)
+    # Our own connector looks for a key with each call, and one of somebody else is handed it.
+    given = key.secret if key.fixed or row.connector is not None else None
+    settings = replace(settings, provider=row.name, api_key=given)
     if isinstance(row.connector, BaseLLMConnector):
         return row.connector
     values = {n: v for n, v in settings.values().items() if n != "log"}
     cache_key = (
         id(row),
         id(registry),
+        # Whether a key may go to this address is a question of who named it.
+        key.withheld,
+        *(settings.ranks.get(name) for name in ("base_url", "keyring", *FOR_SOMEBODY)),
         *((name, _hashable(value)) for name, value in values.items()),
     )
     with _lock:
@@ -193,19 +209,26 @@ def connector_for(settings: Settings, registry: LLMRegistry | None = None) -> Ba
             while len(_connectors) >= _MOST_CONNECTORS:
                 _connectors.pop(next(iter(_connectors)))
             # They are kept with it: an id stays its own as long as it is in the key.
-            _connectors[cache_key] = ((row, registry), _made(row, settings, key))
+            _connectors[cache_key] = ((row, registry), _made(row, settings, keys))
         return _connectors[cache_key][1]
 
 
 def _hashable(value: Any) -> Any:
-    return repr(sorted(value.items())) if isinstance(value, Mapping) else value
+    """Give what tells a value from others; of a key its hash: none stands in a cache's key."""
+    if isinstance(value, Secret):
+        return value.fingerprint()
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(name), _hashable(one)) for name, one in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_hashable, value))
+    return value
 
 
-def _made(row: Provider, settings: Settings, key: Key) -> BaseLLMConnector:
+def _made(row: Provider, settings: Settings, keys: KeyFinder) -> BaseLLMConnector:
     if row.connector is None:
         from llmport_magic.llm.provider import LLMProvider
 
-        return LLMProvider(_config(row, settings, key))
+        return LLMProvider(_config(row, settings, keys))
     kind = connector_class(row)
     foreign = isinstance(kind, type) and not issubclass(kind, BaseLLMConnector)
     if hasattr(kind, "from_settings"):
@@ -255,7 +278,7 @@ def connector_class(row: Provider) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
+def _config(row: Provider, settings: Settings, keys: KeyFinder) -> LLMConfig:
     from llmport_magic.llm.limits import RateLimits
     from llmport_magic.llm.provider import LLMConfig
     from llmport_magic.llm.retry import RetryPolicy
@@ -269,12 +292,12 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
         api_key=settings.api_key,
         timeout_ms=settings.total_timeout * 1000,
         provider=row.name,
-        headers=_headers(row, settings),
+        headers=headers_of(row, settings),
         options=settings.options,
         seed=settings.seed,
         dialect=row.dialect,
-        api_key_vars=key.variables or row.api_key_vars,
-        key_withheld=key.withheld,
+        api_key_vars=settings.api_key_env or row.api_key_vars,
+        keys=keys,
         key_required=row.key_required,
         limits=Limits(
             connect=settings.connect_timeout,
@@ -310,13 +333,6 @@ def _config(row: Provider, settings: Settings, key: Key) -> LLMConfig:
     return config if longest is None else replace(config, max_tokens=longest)
 
 
-def _headers(row: Provider, settings: Settings) -> dict[str, str | Secret]:
-    """Give the row's headers and the user's; a key among the row's goes to its own address only."""
-    away = origin(settings.base_url or row.base_url) != origin(row.base_url)
-    own = {n: v for n, v in row.headers.items() if not (away and isinstance(v, Secret))}
-    return {**own, **hidden(settings.headers)}
-
-
 def named_connector(
     name: str, *, ctx: Any = None, registry: LLMRegistry | None = None, **settings: Any
 ) -> BaseLLMConnector:
@@ -339,11 +355,12 @@ def named_connector(
     if row.connector is not None:
         return connector_for(resolved, registry)
     resolved = settings_of(row, resolved, row.preset_model)
-    administration().check(row.name, resolved.base_url)
-    key = key_of(row, resolved, registry.credentials)
-    # What stands in a variable is looked up with each call.
-    given = None if key.variables else key.secret
-    return LLMProvider(ctx, _config(row, replace(resolved, api_key=given), key))
+    administration().check(row.name, resolved.base_url or "")
+    keys = KeyFinder(row, resolved, registry.credentials)
+    # What does not stand for itself is looked up with each call.
+    key = keys.find() if resolved.api_key else None
+    given = key.secret if key and key.fixed else None
+    return LLMProvider(ctx, _config(row, replace(resolved, api_key=given), keys))
 
 
 def default_model(provider: str) -> str:

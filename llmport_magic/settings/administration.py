@@ -12,7 +12,7 @@ from typing import Any
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.settings.layer import Given, Layer, Rank
-from llmport_magic.settings.origins import lies_below
+from llmport_magic.settings.origins import lies_below, origin
 from llmport_magic.settings.reading import Content, is_there, read_settings
 from llmport_magic.settings.tables import layer_of_table
 
@@ -71,6 +71,9 @@ class Administration:
         """Tell whether an address is allowed; where nobody knows it, the provider must be named."""
         if not base_url:
             return provider in (*_NOWHERE, *(self.providers or ()))
+        found = origin(base_url)
+        if provider == "embedded" and found and found[1] == "127.0.0.1":
+            return True
         return any(lies_below(base_url, one) for one in self.base_urls or ())
 
     def check(self, provider: str, base_url: str | None = None) -> None:

@@ -27,6 +27,7 @@ _CATALOGUE = Layer(rank=Rank.CATALOGUE)
 class _Placed(NamedTuple):
     given: Given
     rank: Rank
+    depth: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +73,12 @@ def merged(
         flat = {name: placed for name, placed in flat.items() if name not in PROVIDER_BOUND}
     if provider is not None:
         known = names or ProviderNames()
-        for layer in (_defaults(known), *layers):
+        for depth, layer in enumerate((_defaults(known), *layers)):
             for name, given in _of_provider(layer, provider, known).items():
-                if name not in flat or layer.rank >= flat[name].rank:
-                    flat[name] = _Placed(given, layer.rank)
-        flat["provider"] = _Placed(
-            Given(provider, flat["provider"].given.source if "provider" in flat else AUTO),
-            flat["provider"].rank if "provider" in flat else Rank.CATALOGUE,
-        )
+                if name not in flat or depth >= flat[name].depth:
+                    flat[name] = _Placed(given, layer.rank, depth)
+        chosen = flat.get("provider", _Placed(Given(AUTO, AUTO), Rank.CATALOGUE, 0))
+        flat["provider"] = chosen._replace(given=Given(provider, chosen.given.source))
     found = {name: expanded(placed.given, name) for name, placed in flat.items()}
     return Settings(
         **{name: given.value for name, given in found.items()},
@@ -98,7 +97,8 @@ def base_url_at(settings: Settings, provider: str, names: ProviderNames, rank: R
 def _flat(layers: Iterable[Layer]) -> tuple[dict[str, _Placed], str]:
     flat: dict[str, _Placed] = {}
     whom = AUTO
-    for layer in layers:
+    # The catalogue lies below them all.
+    for depth, layer in enumerate(layers, start=1):
         said = layer.values.get("provider")
         now = whom if said is None else said.value.lower()
         if now != whom:
@@ -106,7 +106,7 @@ def _flat(layers: Iterable[Layer]) -> tuple[dict[str, _Placed], str]:
             for name in PROVIDER_BOUND:
                 flat.pop(name, None)
         for name, given in layer.values.items():
-            flat[name] = _Placed(given, layer.rank)
+            flat[name] = _Placed(given, layer.rank, depth)
     return flat, whom
 
 
