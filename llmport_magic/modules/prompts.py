@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.messages import LLMRole, Message
+from llmport_magic.modules.outline import Excerpt, changed_names, excerpt, with_lines
 from llmport_magic.modules.strategy import AttemptPlan
 
 TEMPLATES: Mapping[str, str] = {
@@ -96,6 +97,45 @@ Write the complete corrected module.""",
     "names": """\
 `<<name>>` is the module itself. Define at its top level, with exactly these names and with the \
 arguments and results that the examples (`>>>`) show, <<names>>.""",
+    "needed_system": """\
+You are an expert Python developer who changes modules of production quality.
+You are given a module of which some is left out: `...` stands for it. Answer with raw Python \
+source and nothing else: no Markdown fences, no explanation before or after the code. Give only \
+the top-level definitions, assignments and imports that are new or change; what you do not give \
+stays as it is.
+- Give each of them complete, from its first line to its last. A class that changes comes whole, \
+with all its methods. Never write `...` or a comment in the place of code.
+- Do not change what you were not shown.
+- To take something out, write `del NAME` or `del CLASS.METHOD` on a line of its own.
+- Give every public function, class and method a docstring and type hints.
+- Handle bad input with built-in exceptions that say what is wrong.
+- Use the standard library, and other packages only where the request names or clearly needs them.
+- Importing the module must have no effect: no output, no input, no files, no network, no example \
+calls, no tests.
+- Lines that begin with `>>>` in the request are examples that will be run against the changed \
+module; the text below each is the expected result. They must hold exactly as written.""",
+    "needed_update": """\
+This is the Python module `<<name>>`, some of it left out:
+
+<<code>>
+
+Change it as follows, and give only what is new or changes.
+
+<<prompt>><<context>>""",
+    "needed_repair": """\
+This is the Python module `<<name>>`, some of it left out:
+
+<<code>>
+
+It was changed as follows:
+
+<<prompt>><<context>>
+
+It was checked then and does not pass:
+
+<<findings>>
+
+Correct it, and give only what is new or changes.""",
     "completion": '"""<<prompt>>\n"""\n\n',
     "completion_update": """\
 # <<name>>.py, before the change
@@ -104,7 +144,10 @@ arguments and results that the examples (`>>>`) show, <<names>>.""",
 # <<name>>.py, after the change
 """,
 }
-_REQUIRED = {"module", "update", "cell", "small_module", "small_update", "small_cell", "completion"}
+_REQUIRED = {
+    *("module", "update", "cell", "needed_update", "needed_repair"),
+    *("small_module", "small_update", "small_cell", "completion"),
+}
 _PLACEHOLDER = re.compile(r"<<(name|names|prompt|context|code|findings)>>")
 _EXAMPLE_LINE = re.compile(r"^\s*>>>.*$", re.MULTILINE)
 _PREFILL = "```python\n"
@@ -134,11 +177,13 @@ class Request:
         messages: the conversation.
         options: the call's options, for `stream()` and `complete()`.
         opening: the start of the module that the model continues; it belongs before the answer.
+        excerpt: what was sent of the module, where the answer is only a part of it.
     """
 
     messages: tuple[Message, ...]
     options: dict[str, Any] = field(default_factory=dict)
     opening: str = ""
+    excerpt: Excerpt | None = None
 
 
 def build_request(
@@ -150,6 +195,7 @@ def build_request(
     current: str | None = None,
     context: str = "",
     templates: str | None = None,
+    part: bool = False,
 ) -> Request:
     """Put together what is sent to a model for one attempt.
 
@@ -161,6 +207,8 @@ def build_request(
         current: the source of the module that is to be changed.
         context: a description of data that the user named.
         templates: the path of a TOML file that replaces templates.
+        part: send of the current source only what the change needs, where that is much less, and
+            ask only for what changes. A model that continues text always gets the whole.
 
     Raises:
         ConfigError: the template file cannot be read or is not usable.
@@ -181,6 +229,11 @@ def build_request(
     small = "small_" if capabilities.size == "small" else ""
     if small:
         options["max_tokens"] = _SMALL_MAX_TOKENS
+    if small and capabilities.prefill:
+        options.update(prefill=_PREFILL, stop=list(_CHAT_STOP))
+    sent = _excerpt(current, plan, prompt, name) if part and name and current else None
+    if sent is not None:
+        return _part_of(sent, texts, values, plan, options)
     kind = "cell" if not name else "update" if current is not None else "module"
     messages = [
         Message(LLMRole.SYSTEM, texts[f"{small}system"]),
@@ -192,9 +245,35 @@ def build_request(
             Message(LLMRole.ASSISTANT, plan.previous),
             Message(LLMRole.USER, _fill(texts[f"{small}repair"], findings=findings, **values)),
         ]
-    if small and capabilities.prefill:
-        options.update(prefill=_PREFILL, stop=list(_CHAT_STOP))
     return Request(tuple(messages), options)
+
+
+def _excerpt(current: str, plan: AttemptPlan, prompt: str, name: str) -> Excerpt | None:
+    """Choose what is sent of the module: of the candidate where that one is to be repaired."""
+    # In `circle.area` the module's name is no name of the module.
+    about = re.sub(rf"\b{re.escape(name)}\.(?=\w)", "", prompt)
+    if plan.style != "repair":
+        return excerpt(current, about)
+    found = "\n".join([about, *with_lines(plan.findings, plan.previous)])
+    return excerpt(plan.previous, found, also=changed_names(current, plan.previous))
+
+
+def _part_of(
+    sent: Excerpt,
+    texts: Mapping[str, str],
+    values: Mapping[str, str],
+    plan: AttemptPlan,
+    options: dict[str, Any],
+) -> Request:
+    """Ask for what changes of the module, or of the candidate that does not pass."""
+    kind = "needed_repair" if plan.style == "repair" else "needed_update"
+    findings = "\n".join(f"- {finding}" for finding in with_lines(plan.findings, sent.source))
+    given = {**values, "code": sent.text.strip("\n"), "findings": findings}
+    messages = (
+        Message(LLMRole.SYSTEM, texts["needed_system"]),
+        Message(LLMRole.USER, _fill(texts[kind], **given)),
+    )
+    return Request(messages, options, excerpt=sent)
 
 
 def read_templates(path: str | None = None) -> Mapping[str, str]:

@@ -184,6 +184,7 @@ def show_preview(request: ModuleRequest, memory: Session) -> None:
         current=parent.source if parent else None,
         context=request.context,
         templates=settings.templates,
+        part=settings.update_context == "needed",
     )
     messages = [message.to_dict() for message in wire.messages]
     memory.last_request = {"messages": messages, **wire.options}
