@@ -58,6 +58,7 @@ async def create_llm_handler(
         ConfigError: the provider, a setting or the profile is not known, or the key is missing.
     """
     from llmport_magic.llm import handlers
+    from llmport_magic.llm.asking import made_in_thread
 
     for name, value, choices in (
         ("prefer", prefer, ("coding", "general")),
@@ -78,7 +79,9 @@ async def create_llm_handler(
     if model is not None:
         resolved = resolve(model=model, **settings)
     # In a thread: `auto` may ask whether a local server answers.
-    handler, why = await bridge.in_thread(handlers.handler_for, resolved, allow_mock)
+    handler, why = await made_in_thread(
+        lambda: handlers.handler_for(resolved, allow_mock), resolved
+    )
     handlers.warn_of_mock(handler, why)
     await handlers.name_model(handler)
     return handlers.with_error_texts(handler) if errors == "string" else handler
