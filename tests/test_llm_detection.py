@@ -217,7 +217,8 @@ async def test_a_server_that_hangs_is_out_of_reach(
     monkeypatch.setattr(detection, "_MOST_SECONDS", 0.2)
     server.always(Script((HANG,), silent=True))
 
-    profile = await _registry(server.url).detect_and_register_model("mine", "m", KEY)
+    async with asyncio.timeout(10):
+        profile = await _registry(server.url).detect_and_register_model("mine", "m", KEY)
 
     assert not profile.detected
     assert len(server.requests) == 1

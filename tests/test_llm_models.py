@@ -248,8 +248,10 @@ def test_the_api_configuration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told["headers"] == {"x-team": "a", "x-api-key": "********"}
     assert told["rate_limits"] == {"requests_per_minute": 60, "tokens_per_minute": None}
     monkeypatch.setenv("LLMPORT_LLM__MINE__BASE_URL", "https://y.example/v1")
-    configure(tokens_per_minute=9_000)
+    configure(provider="mine", tokens_per_minute=9_000, headers={"x-auth-token": KEY})
     now = registry.get_api_config("mine")
+    assert KEY not in repr(now)
+    assert now["headers"]["x-auth-token"] == "********"
     assert now["base_url"] == "https://y.example/v1"
     assert now["rate_limits"]["tokens_per_minute"] == 9_000
     with pytest.raises(ConfigError, match="unknown provider"):

@@ -19,7 +19,6 @@ from llmport_magic.llm.capabilities import (
 )
 from llmport_magic.llm.catalogue import RATES, ModelsOver, model_named
 from llmport_magic.llm.retirement import end_of, has_ended
-from llmport_magic.secrets import hidden
 
 __all__ = ["Models"]
 
@@ -143,19 +142,18 @@ class Models(ABC):
         Raises:
             ConfigError: there is neither a provider nor a model of that name.
         """
-        from llmport_magic.llm.provider_settings import settings_of
+        from llmport_magic.llm.provider_settings import headers_of, settings_of
         from llmport_magic.settings import resolve
 
         names = {row.name for row in self.providers()}
         known = name.lower() in names or next(self._named(name), None) is None
         row = self.provider(name if known else self.get_model(name).provider)
         settings = settings_of(row, resolve(provider=row.name))
-        headers = {**row.headers, **settings.headers}
         return {
             "provider": row.name,
             "base_url": settings.base_url or row.base_url,
             "dialect": row.dialect,
-            "headers": {name: str(value) for name, value in hidden(headers).items()},
+            "headers": {name: str(text) for name, text in headers_of(row, settings).items()},
             "rate_limits": {name: getattr(settings, name) for name in RATES},
         }
 
