@@ -34,8 +34,6 @@ _BUSY_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 # Who has not looked for so long after it should have is gone.
 _GONE_SECONDS = 1.0
-# The one whose turn it is takes it within the next milliseconds.
-_ITS_TURN_SECONDS = 0.01
 _MOUNTS = Path("/proc/self/mountinfo")
 # File systems of other machines, by the words of https://www.kernel.org/doc/html/latest/
 # filesystems/ and of their vendors (read 2026-11-21).
@@ -125,15 +123,17 @@ class SharedBuckets:
             state = self._state(database)
             database.execute("DELETE FROM line WHERE due < ?", (now - _GONE_SECONDS,))
             self._queue(database, wanted, now)
-            first, ahead = _before(database, self._ticket)
-            after, waits = taken(state, now, wanted, ahead)
-            if first and not any(waits):
+            ahead = database.execute(
+                "SELECT total(requests), total(tokens) FROM line WHERE ticket < ?", (self._ticket,)
+            ).fetchone()
+            _, waits = taken(state, now, wanted, ahead)
+            if not any(waits):
+                # There is room for those ahead, too, should they be a moment late.
+                after, _ = taken(state, now, wanted)
                 database.execute("DELETE FROM line WHERE ticket = ?", (self._ticket,))
                 self._ticket = None
                 self._store(database, after, now)
                 return waits
-            if not any(waits):
-                waits = (_ITS_TURN_SECONDS, 0.0)
             due = now + min(max(waits), _LOOK_SECONDS)
             database.execute("UPDATE line SET due = ? WHERE ticket = ?", (due, self._ticket))
             self._store(database, state, now)
@@ -215,14 +215,6 @@ class SharedBuckets:
         database.executescript(_TABLES)
         self._path, self._inode = path, path.stat().st_ino
         return database
-
-
-def _before(database: sqlite3.Connection, ticket: int | None) -> tuple[bool, Pair]:
-    """Tell whether a place is the first, and what those before it will take."""
-    count, requests, tokens = database.execute(
-        "SELECT count(*), total(requests), total(tokens) FROM line WHERE ticket < ?", (ticket,)
-    ).fetchone()
-    return not count, (requests, tokens)
 
 
 def _forget_before_reboot(database: sqlite3.Connection, now: float) -> None:

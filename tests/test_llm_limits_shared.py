@@ -1,0 +1,444 @@
+"""Limits that kernels share: one file, one line of kernels, never more than the limit."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from asking import KEY, asking
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loopback import Loopback, reply
+
+from llmport_magic import bridge
+from llmport_magic.errors import ConfigError
+from llmport_magic.llm import admission, shared_limits
+from llmport_magic.llm.limits import (
+    Charge,
+    Limiter,
+    RateLimits,
+    TooLongError,
+    charge,
+    seconds_each,
+)
+from llmport_magic.llm.shared_limits import SharedBuckets, runtime_folder
+
+_names = count()
+# How late a kernel may be to take what was its turn.
+LATE = 0.3
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder for the files of a test."""
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the tests' files out of the user's own run-time folder."""
+    place = tmp_path / "run"
+    place.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    admission._limiters.clear()
+    yield
+    for limiter in admission._limiters.values():
+        getattr(limiter._buckets, "close", lambda: None)()
+    admission._limiters.clear()
+
+
+def one(per_minute: float, tokens: float = 0, **more: float) -> Charge:
+    """Give what one request takes where kernels share the limit."""
+    return charge(RateLimits(per_minute, **more), tokens, shared=True)
+
+
+def never_above(sent: list[float], per_minute: float) -> None:
+    """Check every window between two requests, and so every window of a minute."""
+    each = 60 / 0.99 / per_minute
+    for index, begin in enumerate(sent):
+        for apart, end in enumerate(sent[index:]):
+            assert end - begin >= apart * each - LATE - 1e-4
+    for index in range(len(sent) - int(per_minute)):
+        assert sent[index + int(per_minute)] - sent[index] >= 60
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kernels=st.integers(1, 5),
+    per_minute=st.integers(1, 40),
+    late=st.lists(st.floats(0, 2), min_size=1, max_size=20),
+    leaving=st.sets(st.integers(0, 60), max_size=10),
+)
+def test_no_minute_holds_more_than_the_limit(
+    folder: Path, kernels: int, per_minute: int, late: list[float], leaving: set[int]
+) -> None:
+    """However late kernels look, and whoever leaves, no 60 s hold more than N (S1-09)."""
+    clock = SimpleNamespace(now=1_000.0)
+    account, wanted = f"account {next(_names)}", one(per_minute)
+    opened = [SharedBuckets(account, folder, lambda: clock.now) for _ in range(kernels)]
+    sent: list[float] = []
+    looks = [(clock.now, number) for number in range(kernels)]
+    for step in range(40 + 2 * per_minute):
+        clock.now, number = heapq.heappop(looks)
+        waits = opened[number]._attempt(wanted)
+        if not any(waits):
+            sent.append(clock.now)
+        elif step in leaving:
+            opened[number]._leave()
+        soon = clock.now + min(max(waits), 1.0)
+        heapq.heappush(looks, (soon + late[step % len(late)] ** 4 / 10, number))
+    for each in opened:
+        each.close()
+
+    assert sent
+    never_above(sent, per_minute)
+
+
+def test_kernels_take_turns(folder: Path) -> None:
+    """Four kernels that always want to ask are let through in turn, with nothing left unused."""
+    clock, wanted, sent = SimpleNamespace(now=0.0), one(60), []
+    opened = [SharedBuckets("a", folder, lambda: clock.now) for _ in range(4)]
+    for turn in range(40):
+        for _ in range(50):
+            for number, kernel in enumerate(opened):
+                if not any(kernel._attempt(wanted)):
+                    sent.append((clock.now, number))
+            clock.now += 0.02
+        assert len(sent) >= turn
+    order = [number for _, number in sent]
+
+    assert order[4:36] == order[0:32]
+    assert sorted(order[:4]) == [0, 1, 2, 3]
+    assert len(sent) >= 0.98 * 40
+
+
+def test_a_kernel_that_is_gone_is_passed_over(folder: Path) -> None:
+    """The place of a kernel that was killed is given up a second after its turn."""
+    clock, wanted = SimpleNamespace(now=0.0), one(60)
+    first, gone, last = (SharedBuckets("a", folder, lambda: clock.now) for _ in range(3))
+    assert not any(first._attempt(wanted))
+    assert any(gone._attempt(wanted))
+    assert any(last._attempt(wanted))
+
+    clock.now = 1.6
+    assert any(last._attempt(wanted)), "the other may still come"
+    clock.now = 1.8
+    assert not any(last._attempt(wanted))
+    # The one that was gone comes back, at the end of the line.
+    assert max(gone._attempt(wanted)) == pytest.approx(60 / 0.99 / 60 - LATE)
+
+
+def test_who_leaves_lets_the_others_move_up(folder: Path) -> None:
+    """A kernel whose calls were cancelled takes no place, and what it gives back is there."""
+    clock, wanted = SimpleNamespace(now=0.0), one(2)
+    first, leaving, last = (SharedBuckets("a", folder, lambda: clock.now) for _ in range(3))
+    first._attempt(wanted)
+    leaving._attempt(wanted)
+    assert max(last._attempt(wanted)) == pytest.approx(60 / 0.99 - LATE)
+
+    leaving._leave()
+    assert max(last._attempt(wanted)) == pytest.approx(30 / 0.99 - LATE)
+    first._correct((-30 / 0.99, 0.0))
+    assert last._attempt(wanted) == (0, 0)
+
+
+def test_tokens_of_another_kernel_count_and_come_back(folder: Path) -> None:
+    """Who waits for tokens sees that another kernel's answer was short (S1-09)."""
+    clock, limits = SimpleNamespace(now=0.0), RateLimits(tokens_per_minute=6_000)
+    first, second = (SharedBuckets("a", folder, lambda: clock.now) for _ in range(2))
+    wanted = charge(limits, 6_000, shared=True)
+    first._attempt(wanted)
+    assert second._attempt(wanted)[1] == pytest.approx(60 / 0.99 - LATE)
+
+    first._correct((0.0, -5_000 * seconds_each(limits, shared=True)))
+
+    assert second._attempt(wanted)[1] == pytest.approx(10 / 0.99 - LATE)
+
+
+def test_a_state_from_before_a_reboot_starts_afresh(folder: Path) -> None:
+    """The machine's clock begins anew with it: an old file makes nobody wait for hours."""
+    before, after = SimpleNamespace(now=50_000.0), SimpleNamespace(now=3.0)
+    old = SharedBuckets("a", folder, lambda: before.now)
+    for _ in range(20):
+        old._attempt(one(2))
+    old._correct((5_000.0, 5_000.0))
+    old.close()
+
+    new = SharedBuckets("a", folder, lambda: after.now)
+
+    assert new._attempt(one(2)) == (0, 0)
+    assert max(new._attempt(one(2))) < 31
+
+
+def test_a_file_that_was_tidied_away_is_made_anew(folder: Path) -> None:
+    """A kernel does not go on with a file that the others no longer see."""
+    old, wanted = SharedBuckets("a", folder), one(2)
+    old._attempt(wanted)
+    for file in folder.glob("limits-*"):
+        file.unlink()
+
+    new = SharedBuckets("a", folder)
+    assert not any(new._attempt(wanted))
+
+    assert any(old._attempt(wanted)), "it sees what the other has taken"
+
+
+async def test_disk_work_is_done_in_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is never touched on the loop's own thread."""
+    threads: set[int] = set()
+    real = shared_limits._forget_before_reboot
+
+    def noted(database: sqlite3.Connection, now: float) -> None:
+        threads.add(threading.get_ident())
+        real(database, now)
+
+    monkeypatch.setattr(shared_limits, "_forget_before_reboot", noted)
+    buckets = SharedBuckets("a", folder)
+    limiter = Limiter(buckets)
+    await limiter.admit(one(6_000, 100, tokens_per_minute=100_000), 5)
+    limiter.settle(0.0, -0.01)
+    await limiter.admit(one(1), 1)
+    with pytest.raises(TooLongError):
+        await limiter.admit(one(1), 1)
+    await asyncio.gather(*buckets._corrections)
+
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_calls_share_the_limit_through_the_file(server: Loopback, tmp_path: Path) -> None:
+    """`shared_limits` puts the account's line into a file whose name holds no key (S1-09)."""
+    server.always(reply())
+    llm = asking(
+        server, api_key=KEY, rate_limits=RateLimits(120), shared_limits=True, provider="mine"
+    )
+
+    waited = [(await llm.complete("q")).metadata["waited_ms"] for _ in range(3)]
+
+    (file,) = (tmp_path / "run" / "llmport_magic").glob("*.sqlite3")
+    assert 0 < waited[2] <= 506
+    assert KEY not in file.name
+    assert KEY.encode() not in file.read_bytes()
+    assert "mine" not in file.name
+    assert (file.parent.stat().st_mode & 0o777) == 0o700
+
+
+async def test_a_cancelled_call_leaves_the_shared_line(server: Loopback) -> None:
+    """A call that is cancelled while it waits for other kernels takes nobody's place."""
+    server.always(reply())
+    llm = asking(server, rate_limits=RateLimits(60), shared_limits=True)
+    await llm.complete("q")
+    waiting = asyncio.ensure_future(llm.complete("q"))
+    await asyncio.sleep(0.2)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    (limiter,) = admission._limiters.values()
+    for _ in range(200):
+        if limiter._serving is None:
+            break
+        await asyncio.sleep(0.01)
+
+    buckets = limiter._buckets
+    assert isinstance(buckets, SharedBuckets)
+    assert buckets._database is not None
+    assert buckets._database.execute("SELECT count(*) FROM line").fetchone() == (0,)
+
+
+def _unfit_link(place: Path) -> None:
+    (place / "elsewhere").mkdir(mode=0o700)
+    (place / "folder").symlink_to(place / "elsewhere")
+
+
+def _unfit_open(place: Path) -> None:
+    (place / "folder").mkdir()
+    (place / "folder").chmod(0o755)
+
+
+def _unfit_file(place: Path) -> None:
+    (place / "folder").write_text("no folder")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_unfit_link, "is a link, or no folder"),
+        (_unfit_open, "is open to others"),
+        (_unfit_file, "File exists"),
+    ],
+)
+def test_an_unfit_folder_is_an_error_and_never_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object, says: str
+) -> None:
+    """A link, a folder that others read, a file in its place: one line, and nothing is written."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shared_limits, "_FOLDER", "folder")
+    monkeypatch.setattr(Path, "home", lambda: Path("/nowhere"))
+    make(tmp_path)  # type: ignore[operator]
+    (tmp_path / "folder").rename(tmp_path / f"folder-{os.getuid()}")
+
+    with pytest.raises(ConfigError, match=says) as caught:
+        SharedBuckets("a")._attempt(one(2))
+
+    assert "`shared_limits` to false" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("limits-*"))
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that another user made beforehand is not trusted."""
+    place = tmp_path / "other"
+    place.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: 12_345)
+
+    assert shared_limits._why_unfit(place) == "belongs to somebody else"
+
+
+def test_a_home_or_another_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locks do not hold on file systems of other machines, as homes often are."""
+    place = tmp_path / "run time"
+    place.mkdir(mode=0o700)
+    mounts = tmp_path / "mounts"
+    line = "36 35 98:0 / {} rw,noatime master:1 - {} server:/export rw\n"
+    escaped = str(place).replace(" ", "\\040")
+    mounts.write_text(line.format("/", "ext4") + line.format(escaped, "nfs4"))
+    monkeypatch.setattr(shared_limits, "_MOUNTS", mounts)
+    monkeypatch.setattr(Path, "home", lambda: Path("/nowhere"))
+    assert shared_limits._why_unfit(place) == "is on another machine (nfs4)"
+
+    mounts.write_text(line.format("/", "ext4"))
+    assert shared_limits._why_unfit(place) is None
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert shared_limits._why_unfit(place) == "is in a home directory"
+
+
+def test_the_variable_is_used_only_where_it_names_a_folder_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run-time folder that is open to others is passed over for the temporary one."""
+    monkeypatch.setattr(Path, "home", lambda: Path("/nowhere"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert runtime_folder() == tmp_path / "run" / "llmport_magic"
+    (tmp_path / "run").chmod(0o777)
+
+    assert runtime_folder() == tmp_path / f"llmport_magic-{os.getuid()}"
+    assert (runtime_folder().stat().st_mode & 0o777) == 0o700
+
+
+async def test_an_unusable_folder_is_an_error_of_the_call(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where kernels cannot share, a call fails before it is sent, and never counts by itself."""
+    server.always(reply())
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    llm = asking(server, rate_limits=RateLimits(60), shared_limits=True)
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="kernels cannot share limits in"):
+            await llm.complete("q")
+    assert server.requests == []
+
+
+def test_a_broken_file_is_an_error(folder: Path) -> None:
+    """A file that is no database is named, with what to do."""
+    buckets = SharedBuckets("a", folder)
+    (folder / buckets._file).write_bytes(b"something else, and long enough to be read" * 50)
+
+    with pytest.raises(ConfigError, match=r"limits-\w+\.sqlite3.*delete that file"):
+        buckets._attempt(one(2))
+
+
+def test_a_forked_child_begins_anew() -> None:
+    """A child does not use the parent's open file, nor close it."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    limiter = admission.limiter_for("forked", shared=True)
+    bridge.run(limiter.admit(one(600), 5))
+    child = os.fork()
+    if not child:
+        ours = admission.limiter_for("forked", shared=True)
+        os._exit(0 if ours is not limiter else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    bridge.run(limiter.admit(one(600), 5))
+
+
+KERNEL = """
+import asyncio, json, sys
+from pathlib import Path
+from llmport_magic import bridge
+from llmport_magic.llm.limits import Limiter, RateLimits, charge
+from llmport_magic.llm.shared_limits import SharedBuckets
+import time
+
+folder, per_minute, seconds = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+sent, seen = [], []
+
+def clock():
+    seen.append(time.monotonic())
+    return seen[-1]
+
+class Noting(SharedBuckets):
+    def now(self):
+        return time.monotonic()
+    def _attempt(self, wanted):
+        waits = super()._attempt(wanted)
+        if not any(waits):
+            sent.append(seen[-1])
+        return waits
+
+async def main():
+    limiter = Limiter(Noting("account", folder, clock))
+    wanted = charge(RateLimits(per_minute), 0, shared=True)
+    end = time.monotonic() + seconds
+    async def work():
+        while time.monotonic() < end:
+            await limiter.admit(wanted, 60)
+    await asyncio.gather(*(work() for _ in range(3)))
+
+print("ready", flush=True)
+sys.stdin.readline()
+bridge.run(main())
+print(json.dumps(sent))
+"""
+
+
+def test_four_processes_never_get_more_than_the_limit(folder: Path) -> None:
+    """Four kernels on one limit: by the file's own times no window holds more (S1-09)."""
+    per_minute = 1_200
+    command = [sys.executable, "-c", KERNEL, str(folder), str(per_minute), "2"]
+    kernels = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for kernel in kernels:
+        assert kernel.stdout is not None
+        assert kernel.stdout.readline() == "ready\n"
+    told = [kernel.communicate("go\n", timeout=60)[0] for kernel in kernels]
+    by_kernel = [json.loads(text) for text in told]
+
+    assert all(kernel.returncode == 0 for kernel in kernels)
+    assert all(sent for sent in by_kernel), "each gets its turn"
+    never_above(sorted(moment for sent in by_kernel for moment in sent), per_minute)
