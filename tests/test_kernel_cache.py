@@ -54,4 +54,22 @@ def test_no_cache_asks_for_one_cell(shell: Kernel, server: Loopback) -> None:
     assert "cached" not in again.shown
     assert len(server.requests) == 3
 
-    assert "3 calls · 21 + 9 tokens" in shell.run("%llmport").stdout
+    assert "3 calls · 21 + 9 tokens · 1 cached" in shell.run("%llmport").stdout
+
+
+def test_the_command_tells_what_is_kept_and_deletes_it(shell: Kernel, server: Loopback) -> None:
+    """`%llmport cache` counts the answers, and `clear` makes the next cell ask (S3-62)."""
+    shell.run(CELL.format("--draft"))
+    shell.run(CELL.format("--draft"))
+
+    told = shell.run("%llmport cache").stdout
+    assert "on (configure()) · 1 answer, 0.0 MB, in " in told
+    assert "llmport_magic" in told
+    assert "1 answer of them given in this session" in told
+    assert shell.run("%llmport cache clear").stdout.strip() == "1 answer deleted"
+    assert "0 answers" in shell.run("%llmport cache").stdout
+
+    shell.run(CELL.format("--draft"))
+    assert len(server.requests) == 2
+    wrong = shell.run("%llmport cache all")
+    assert wrong.name == "UsageError"

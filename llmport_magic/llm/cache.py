@@ -316,8 +316,11 @@ class Keeping:
     async def _found(self, key: str | None, notes: MutableMapping[str, Any]) -> Chunk | None:
         if key is None:
             return None
-        # In a thread: a home directory may be far away.
-        found = await asyncio.to_thread(self._answers.find, key, self._config.cache_seconds)
+        seconds = self._config.cache_seconds
+        found = self._answers.remembered(key, seconds)
+        if found is None:
+            # In a thread: a home directory may be far away.
+            found = await asyncio.to_thread(self._answers.find, key, seconds)
         return _given(found, notes)
 
     async def _keep(self, key: str | None, ask: Ask, chunk: Chunk) -> None:

@@ -257,6 +257,28 @@ def _model(words: list[str], shell: Any) -> None:  # noqa: ARG001
     _say("", f"installed: {path}")
 
 
+def _cache(words: list[str], shell: Any) -> None:  # noqa: ARG001
+    from llmport_magic.llm.cache import clear_cache, kept_answers
+
+    if words == ["clear"]:
+        _say(f"{_answers(clear_cache())} deleted")
+        return
+    if words:
+        raise UsageError("`%llmport cache` tells what is kept; `%llmport cache clear` deletes it")
+    settings, kept = resolve(), kept_answers()
+    count, size = kept.size()
+    state = f"{'on' if settings.cache else 'off'} ({settings.source('cache')})"
+    given = session().totals.cached_calls
+    _say(
+        f"{state} · {_answers(count)}, {size / 1e6:,.1f} MB, in {kept.path}",
+        f"{_answers(given)} of them given in this session",
+    )
+
+
+def _answers(count: int) -> str:
+    return f"{count:,} answer{'s' * (count != 1)}"
+
+
 def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
     from llmport_magic.notebook.magics import HELP
 
@@ -273,6 +295,7 @@ def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
         "%llmport log                  write the log notebook now and say where it is",
         "%llmport panel                the panel as a widget, for other front ends",
         "%llmport model [install large|small]   the embedded model",
+        "%llmport cache [clear]        how many answers are kept, and where; or delete them",
     )
 
 
@@ -288,5 +311,6 @@ _COMMANDS: dict[str, Callable[[list[str], Any], None]] = {
     "log": _log,
     "panel": _panel,
     "model": _model,
+    "cache": _cache,
     "help": _help,
 }

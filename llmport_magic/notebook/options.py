@@ -22,6 +22,7 @@ SUBCOMMANDS = (
     "log",
     "panel",
     "model",
+    "cache",
     "help",
 )
 

@@ -65,7 +65,8 @@ def _spent(memory: Session) -> str:
         cost += f" + {_calls(totals.unpriced_calls)} of unknown price"
     about = "about " if totals.estimated_calls else ""
     tokens = f"{about}{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens"
-    return f"{_calls(totals.calls)} · {tokens}{cost}"
+    kept = f" · {totals.cached_calls} cached" if totals.cached_calls else ""
+    return f"{_calls(totals.calls)} · {tokens}{cost}{kept}"
 
 
 def _calls(count: int) -> str:
