@@ -6,17 +6,16 @@ checked. What to try next is the strategy's business (`modules/strategy.py`).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llmport_magic.errors import LLMOutputError, LLMStreamError, VerificationError
-from llmport_magic.llm.cost import took
-from llmport_magic.log.events import Event, Kind
+from llmport_magic.answering import AskedFor, Sending, who_answers
+from llmport_magic.errors import LLMOutputError, VerificationError
+from llmport_magic.log.events import Kind
 from llmport_magic.progress import (
     Answer,
     Checked,
@@ -29,45 +28,17 @@ from llmport_magic.progress import (
     Text,
 )
 from llmport_magic.refusals import given_up, refused
-from llmport_magic.secrets import redact, scrub
+from llmport_magic.secrets import redact
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings
 
 if TYPE_CHECKING:
-    from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.reply import LLMResponse
     from llmport_magic.modules.examples import Example
     from llmport_magic.modules.prompts import Request
     from llmport_magic.modules.strategy import AttemptPlan, AttemptRecord
     from llmport_magic.modules.verification import Verdict
     from llmport_magic.modules.version import Version
-
-_PART_SECONDS = 2.0
-_PART_CHARACTERS = 16_000
-
-
-async def record(
-    session: Session,
-    request: ModuleRequest,
-    kind: Kind,
-    text: str,
-    *,
-    commit: bool = True,
-    provider: str | None = None,
-    model: str | None = None,
-    **data: Any,
-) -> str | None:
-    """Write what happens to a request into the log."""
-    event = Event(
-        kind=kind,
-        run=request.run,
-        module=request.name,
-        provider=provider,
-        model=model,
-        text=text,
-        data=data,
-    )
-    return await session.record(request.settings, event, commit=commit)
 
 
 async def check_module(
@@ -100,21 +71,6 @@ async def check_module(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AskedFor:
-    """What all attempts of one request share."""
-
-    request: ModuleRequest
-    session: Session
-    examples: Sequence[Example]
-    connector: BaseLLMConnector
-
-    @property
-    def model(self) -> str:
-        """The model's name as the provider spells it."""
-        return self.connector.model_name_for_api
-
-
 async def ask(
     request: ModuleRequest,
     session: Session,
@@ -130,24 +86,25 @@ async def ask(
     from llmport_magic.modules.strategy import first_attempt, next_attempt, refuse_over_budget
 
     settings = request.settings
-    provider, why, connector = await _connector(settings)
+    provider, why, connector = await who_answers(settings)
     asked = AskedFor(request, session, examples, connector)
     spent, begun = Spent(), time.monotonic()
     history: list[AttemptRecord] = []
     verdicts: list[Verdict] = []
     plan: AttemptPlan | None = first_attempt(connector.capabilities, settings)
     while plan is not None:
-        wire = _wire(asked, plan, parent)
+        wire = _wire(asked, plan, parent, history)
         number = len(history) + 1
         if number == 1:
             refuse_over_budget(_longest(asked, wire), settings)
-        yield Started(provider, asked.model, why, number, plan.style)
-        attempt = Attempt(asked, wire, number)
+        started = Started(provider, asked.model, why, number, plan.style)
+        yield started
+        attempt = Attempt(asked, wire, started)
         if wire.opening:
             yield Text(redact(wire.opening))
-        async with aclosing(attempt.stream()) as pieces:
-            async for text in pieces:
-                yield Text(text)
+        async with aclosing(attempt.stream()) as events:
+            async for event in events:
+                yield event
         response = attempt.response
         spent = spent.plus(response, response.cost.dollars, time.monotonic() - begun)
         yield Checking(number)
@@ -167,20 +124,12 @@ async def ask(
         if verdict.safety == "refuse":
             raise refused(request, session, source, verdict)
         if verdict.proof != "failed" or verdict.missing:
-            yield Answer(source, verdict, spent, provider, asked.model)
+            yield Answer(source, verdict, spent, attempt.asked.provider, attempt.asked.model)
             return
         history.append(attempt.outcome(plan, source, verdict))
         verdicts.append(verdict)
         plan = next_attempt(connector.capabilities, tuple(history), settings)
     raise given_up(request, session, history, verdicts)
-
-
-async def _connector(settings: Settings) -> tuple[str, str, BaseLLMConnector]:
-    from llmport_magic.llm.registry import choose_provider, connector_for
-
-    # Choosing may look at a local port: the loop must not wait for it.
-    provider, why = await asyncio.to_thread(choose_provider, settings)
-    return provider, why, connector_for(replace(settings, provider=provider))
 
 
 def _longest(asked: AskedFor, wire: Request) -> int | None:
@@ -190,10 +139,14 @@ def _longest(asked: AskedFor, wire: Request) -> int | None:
     return longest
 
 
-def _wire(asked: AskedFor, plan: AttemptPlan, parent: Version | None) -> Request:
+def _wire(
+    asked: AskedFor, plan: AttemptPlan, parent: Version | None, history: Sequence[AttemptRecord]
+) -> Request:
     from llmport_magic.modules.prompts import build_request
 
     request = asked.request
+    # Who could not answer with a part of the module, or begins anew, gets all of it.
+    again = plan.style == "repair" and all(record.usable for record in history)
     return build_request(
         name=request.name or "",
         prompt=request.prompt,
@@ -202,99 +155,19 @@ def _wire(asked: AskedFor, plan: AttemptPlan, parent: Version | None) -> Request
         current=parent.source if parent else None,
         context=request.context,
         templates=request.settings.templates,
+        part=request.settings.update_context == "needed" and (again or not history),
     )
 
 
-class Attempt:
+class Attempt(Sending):
     """One request, its answer and its check, each written down before the next step."""
 
-    def __init__(self, asked: AskedFor, wire: Request, number: int) -> None:
-        self._asked = asked
-        self._wire = wire
-        self._number = number
-        self._begun = time.monotonic()
-        self.notices: list[str] = []
-        self.response: LLMResponse
-
-    async def _log(self, kind: Kind, text: str, *, commit: bool = True, **data: Any) -> None:
-        connector = self._asked.connector
-        notice = await record(
-            self._asked.session,
-            self._asked.request,
-            kind,
-            text,
-            commit=commit,
-            provider=connector.provider_name,
-            model=self._asked.model,
-            attempt=self._number,
-            **data,
-        )
-        if notice:
-            self.notices.append(notice)
-
-    async def stream(self) -> AsyncGenerator[str, None]:
-        """Send the request and give its text; the prompt is on disk before it is sent."""
-        from llmport_magic.secrets import StreamRedactor
-
-        messages = [message.to_dict() for message in self._wire.messages]
-        self._asked.session.last_request = {"messages": messages, **self._wire.options}
-        await self._log(
-            Kind.PROMPT,
-            self._asked.request.prompt,
-            messages=messages,
-            options=dict(self._wire.options),
-        )
-        parts: list[str] = []
-        # Each part holds only what is new: whole answers again and again would fill the disk.
-        new: list[str] = []
-        redactor, size, written_at = StreamRedactor(), 0, time.monotonic()
-        stream = self._asked.connector.stream(self._wire.messages, **self._wire.options)
-        try:
-            async for text in stream:
-                parts.append(text)
-                shown = redactor.feed(text)
-                if shown:
-                    yield shown
-                    new.append(shown)
-                    size += len(shown)
-                late = time.monotonic() - written_at > _PART_SECONDS
-                if new and (late or size > _PART_CHARACTERS):
-                    await self._log(Kind.PART, "".join(new), commit=False)
-                    new, size, written_at = [], 0, time.monotonic()
-            rest = redactor.flush()
-            if rest:
-                yield rest
-        except BaseException as error:
-            if isinstance(error, Exception):
-                scrub(error)
-            await stream.aclose()
-            await self._broke_off(error, "".join(parts), stream.arrived)
-            raise
-        finally:
-            await stream.aclose()
-            if stream.arrived is not None:
-                self._asked.session.totals.add(stream.arrived)
-        self.response = stream.response
-        await self._log(
-            Kind.RESPONSE,
-            self.response.content,
-            status="complete",
-            finish_reason=self.response.finish_reason,
-            **took(self.response),
-            seconds=round(time.monotonic() - self._begun, 3),
-            request_id=self.response.metadata.get("request_id"),
-        )
-
-    async def _broke_off(self, error: BaseException, partial: str, got: LLMResponse | None) -> None:
-        cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt))
-        truncated = isinstance(error, LLMStreamError)
-        status = "cancelled" if cancelled else "truncated" if truncated else "failed"
-        spent = took(got) if got is not None else {}
-        await self._log(Kind.RESPONSE, partial, status=status, error=str(error), **spent)
+    usable = True
 
     async def check(self) -> tuple[Verdict, str]:
         """Extract the code and verify it; what was found is in the log."""
         from llmport_magic.modules.extraction import extract_module
+        from llmport_magic.modules.merging import merge
         from llmport_magic.modules.verification import Verdict, check_plain
 
         request = self._asked.request
@@ -304,11 +177,13 @@ class Attempt:
                 self._wire.opening + self.response.content,
                 finish_reason=self.response.finish_reason,
             )
+            if (sent := self._wire.excerpt) is not None:
+                source = merge(sent.source, source, sent.shown)
         except VerificationError as error:
-            source = error.source
+            self.usable, source = False, error.source
             verdict = Verdict(safety="clean", proof="failed", findings=error.findings)
         except LLMOutputError as error:
-            error.provider, error.model = self._asked.connector.provider_name, self._asked.model
+            error.provider, error.model = self.asked.provider, self.asked.model
             self._forget()
             raise
         else:
@@ -361,6 +236,7 @@ class Attempt:
             plan=plan,
             source=source,
             findings=verdict.findings,
+            usable=self.usable,
             completion_tokens=_written(self.response),
             seconds=time.monotonic() - self._begun,
         )

@@ -16,7 +16,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmport_magic.attempts import ask, check_module, record
+from llmport_magic.answering import record
+from llmport_magic.attempts import ask, check_module
 from llmport_magic.errors import (
     LLMPortError,
     MissingPackageError,

@@ -22,7 +22,7 @@ LAYERS = (
     ("llm",),
     ("modules",),
     ("log",),
-    ("progress", "session", "refusals", "attempts", "registration", "pipeline", "api"),
+    ("progress", "session", "refusals", "answering", "attempts", "registration", "pipeline", "api"),
     ("notebook",),
 )
 # These two stand beside each other: neither knows the other.

@@ -71,11 +71,13 @@ class Asking:
         provider: its name.
         model: as the provider spells it.
         failed: those that were asked before.
+        skipped: who could not be asked since the one before, and why.
     """
 
     provider: str
     model: str
     failed: tuple[Asked, ...]
+    skipped: Mapping[str, str]
 
 
 OnAsk = Callable[[Asking], Awaitable[None]]

@@ -85,6 +85,7 @@ class Route:
         self._patience = patience
         self._tell = tell
         self._end = time.monotonic() + wish.total
+        self._announced: set[str] = set()
         self.record = Record(forced=forced)
 
     async def next(self) -> Turn | None:
@@ -147,9 +148,12 @@ class Route:
     async def _announce(self, turn: Turn) -> None:
         if self._wish.on_ask is None:
             return
+        skipped = {n: why for n, why in self.record.skipped.items() if n not in self._announced}
+        self._announced.update(skipped)
         failed = tuple(self.record.asked)
+        asking = Asking(provider=turn.name, model=turn.model, failed=failed, skipped=skipped)
         try:
-            await self._wish.on_ask(Asking(provider=turn.name, model=turn.model, failed=failed))
+            await self._wish.on_ask(asking)
         except BaseException:
             turn.leave()
             raise
