@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _PROBE_SECONDS = 0.3
 _PROBE_LASTS_SECONDS = 5.0
 _MOST_CONNECTORS = 32
+_AS_SET = ("options", "seed", "retry_budget", "cache", "cache_seconds", "cache_megabytes")
 # What a model thinks counts as well: a module would be cut off at the default of the others.
 _REASONED_TOKENS = 16_384
 # These are never given to whoever happens to answer.
@@ -293,8 +294,6 @@ def _config(row: Provider, settings: Settings, keys: KeyFinder) -> LLMConfig:
         timeout_ms=settings.total_timeout * 1000,
         provider=row.name,
         headers=headers_of(row, settings),
-        options=settings.options,
-        seed=settings.seed,
         dialect=row.dialect,
         api_key_vars=settings.api_key_env or row.api_key_vars,
         keys=keys,
@@ -317,13 +316,10 @@ def _config(row: Provider, settings: Settings, keys: KeyFinder) -> LLMConfig:
         network=Network.of(settings),
         rate_limits=RateLimits.of(settings),
         shared_limits=settings.shared_limits,
-        retry_budget=settings.retry_budget,
         hint=row.hint,
         # Only of a registry of the user's own: else it stays with whoever answers in the end.
         capabilities=None if able == capabilities_of(row.name, settings.model) else able,
-        cache=settings.cache,
-        cache_seconds=settings.cache_seconds,
-        cache_megabytes=settings.cache_megabytes,
+        **{name: getattr(settings, name) for name in _AS_SET},
     )
     if settings.temperature is not None:
         config = replace(config, temperature=settings.temperature)
