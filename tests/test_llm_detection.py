@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,12 @@ async def test_a_key_that_is_refused_is_an_error(server: Loopback) -> None:
     assert KEY not in str(caught.value)
     with pytest.raises(ConfigError, match="unknown provider `mein`: did you mean `mine`"):
         await _registry(server.url).detect_and_register_model("mein", "m", KEY)
+    with pytest.raises(ConfigError) as unknown:
+        await _registry(server.url).detect_and_register_model("mein", "m", KEY)
+    frames = [frame for frame, _ in traceback.walk_tb(unknown.value.__traceback__)]
+    ours = [f for f in frames if "llmport_magic" in f.f_code.co_filename]
+    assert ours
+    assert all(KEY not in repr(f.f_locals) for f in ours)
     with pytest.raises(ConfigError, match="MINE_API_KEY"):
         await _registry(server.url).detect_and_register_model("mine", "m")
     with pytest.raises(ConfigError, match="empty"):
@@ -270,6 +277,21 @@ async def test_a_detector_that_is_wrong_is_told(server: Loopback, told: Any) -> 
 
     with pytest.raises(LLMError, match=r"what `mine` says of `m` cannot be used.*(visoin|above 0)"):
         await registry.detect_and_register_model("mine", "m", KEY)
+
+
+async def test_a_detector_that_fails_shows_no_key(server: Loopback) -> None:
+    """What a detector raises comes through, and without the key (S1-07, S1-28)."""
+
+    async def detector(_: str, *, api_key: Any) -> Any:
+        raise RuntimeError(f"cannot use {api_key.reveal()}")
+
+    registry = _registry(server.url)
+    registry.register_detector("mine", detector)
+
+    with pytest.raises(RuntimeError, match="cannot use") as caught:
+        await registry.detect_and_register_model("mine", "m", KEY)
+
+    assert KEY not in str(caught.value)
 
 
 # By itself

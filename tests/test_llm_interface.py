@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from dataclasses import dataclass, replace
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from loopback import Loopback, failure, raw, reply
 from vendors import VENDORS
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import create_llm_interface
+from llmport_magic.llm import create_llm_interface, retirement
 from llmport_magic.llm.capabilities import LLMProfile, ModelFamily
 from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.registry import LLMRegistry
@@ -45,6 +47,12 @@ def _registry(server: Loopback, **fields: Any) -> LLMRegistry:
     registry.register_provider("mine", **row)
     registry.initialize_provider("mine", KEY)
     return registry
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test see the warnings that a session has once."""
+    monkeypatch.setattr(retirement, "_told", set())
 
 
 # Configurations
@@ -128,14 +136,35 @@ async def test_the_seeds_flow(server: Loopback) -> None:
     assert registry.is_provider_initialized("anthropic")
     model = registry.get_model("claude-3-opus")
     agent_config = AgentConfig(model=model.name, max_tokens=100_000)
-    interface = await create_llm_interface(config=agent_config, llm_registry=registry)
     with pytest.warns(DeprecationWarning, match="ended on 2026-01-05: use `claude-opus-5-5`"):
-        response = await interface.generate("Your prompt here")
+        interface = await create_llm_interface(config=agent_config, llm_registry=registry)
+    response = await interface.generate("Your prompt here")
 
     assert (model.family, model.available) == (ModelFamily.CLAUDE, True)
     assert interface.capabilities.max_context_window == 200_000
     assert response.content == "hello"
     assert server.requests[0].json["max_tokens"] == 4096, "cut to what the model can write"
+
+
+async def test_a_model_of_ones_own_may_end(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of this registry only is warned of once, by its own day, and asked (S1-15)."""
+    monkeypatch.setattr(retirement, "_today", lambda: date(2026, 11, 21))
+    server.always(reply())
+    ends = {"retired_on": "2026-11-22", "replacement": "m-1"}
+    registry = _registry(server, models={"m-0": ends, "m-1": {}})
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            await (await create_llm_interface({"model": "m-0"}, registry)).generate("q")
+        await (await create_llm_interface({"model": "m-1"}, registry)).generate("q")
+
+    assert [str(each.message) for each in caught] == [
+        "`m-0` of `mine` ends on 2026-11-22: use `m-1`"
+    ]
+    assert [request.json["model"] for request in server.requests] == ["m-0", "m-0", "m-1"]
 
 
 async def test_it_carries_what_its_registry_knows(server: Loopback) -> None:

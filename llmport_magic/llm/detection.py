@@ -17,7 +17,7 @@ from llmport_magic.llm.capabilities import FieldError, LLMProfile, ModelFamily
 from llmport_magic.llm.key_sources import checked_key
 from llmport_magic.llm.models import Models
 from llmport_magic.llm.retry import is_retried
-from llmport_magic.secrets import Secret
+from llmport_magic.secrets import Secret, scrub
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
@@ -79,10 +79,10 @@ class Detection(Models):
             ConfigError: the provider is not known, or its key is missing.
             LLMError: the provider does not have the model, or refuses to say.
         """
-        row = self.provider(provider_name)
         if api_key is not None:
             # No plain text stays in this frame, where a traceback could show it.
-            api_key = checked_key(api_key, row.name)
+            api_key = checked_key(api_key, str(provider_name))
+        row = self.provider(provider_name)
         known = self.find_model(model_name, row.name) or LLMProfile(
             name=model_name, provider=row.name, family=ModelFamily.of_model(model_name)
         )
@@ -123,7 +123,12 @@ class Detection(Models):
         if detector is None:
             told = await bridge.in_bridge(_asked(self, row, model, key))
         else:
-            told = await detector(model, api_key=key)
+            try:
+                told = await detector(model, api_key=key)
+            except Exception as error:
+                # It has the key, and may be of anybody.
+                scrub(error)
+                raise
         if told is None:
             raise LLMError(
                 f"`{row.name}` has no model `{model}`: see its list",

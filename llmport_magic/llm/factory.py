@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
+from llmport_magic.llm.asking import made_in_thread
 from llmport_magic.settings import resolve
 
 if TYPE_CHECKING:
@@ -15,10 +17,7 @@ if TYPE_CHECKING:
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.registry import LLMRegistry
     from llmport_magic.secrets import Secret
-
-# How fast a provider may be asked: so far only what its own answers ask for, which every
-# connector keeps (`attempts`, `retry_budget`, `retry_after_max`).
-RATE_LIMIT_PROFILES = ("default",)
+    from llmport_magic.settings import Settings
 
 
 async def create_llm_handler(
@@ -47,7 +46,8 @@ async def create_llm_handler(
         api_key: the key; `None` looks it up in the provider's variables.
         base_url: where the provider answers, instead of the catalogue's address.
         timeout: seconds for a whole call, its retries included.
-        rate_limit_profile: one of `RATE_LIMIT_PROFILES`.
+        rate_limit_profile: `default`, the limits of the provider's row or of the settings; or a
+            name under the row's `rate_limit_profiles`, as `free`.
         prefer: which order of `cloud_run_friendly_models` goes first, `coding` or `general`.
         allow_mock: whether the mock answers where a key is missing or there is nobody to ask.
         errors: `raise`, or `string`: then `generate_text`, and nothing else, returns `Error: …`
@@ -58,7 +58,6 @@ async def create_llm_handler(
         ConfigError: the provider, a setting or the profile is not known, or the key is missing.
     """
     from llmport_magic.llm import handlers
-    from llmport_magic.llm.asking import made_in_thread
 
     for name, value, choices in (
         ("prefer", prefer, ("coding", "general")),
@@ -66,25 +65,33 @@ async def create_llm_handler(
     ):
         if value not in choices:
             raise ConfigError(f"`{name}` is one of {', '.join(choices)}, not `{value}`")
-    if rate_limit_profile not in (None, *RATE_LIMIT_PROFILES):
-        raise ConfigError(
-            f"unknown rate-limit profile `{rate_limit_profile}`: there is "
-            f"{', '.join(RATE_LIMIT_PROFILES)}"
-        )
     if timeout is not None:
         settings["total_timeout"] = timeout
     settings |= {"provider": provider_name, "api_key": api_key, "base_url": base_url}
+    if rate_limit_profile not in (None, "default"):
+        asked = resolve(model=model_name, **settings)
+        settings = await bridge.in_thread(_profile, rate_limit_profile, asked) | settings
     resolved = resolve(model=model_name, **settings)
     model = handlers.model_for_ollama(resolved, prefer)
     if model is not None:
         resolved = resolve(model=model, **settings)
     # In a thread: `auto` may ask whether a local server answers.
-    handler, why = await made_in_thread(
-        lambda: handlers.handler_for(resolved, allow_mock), resolved
-    )
+    handler, why = await made_in_thread(handlers.handler_for, resolved, allow_mock)
     handlers.warn_of_mock(handler, why)
     await handlers.name_model(handler)
     return handlers.with_error_texts(handler) if errors == "string" else handler
+
+
+def _profile(name: str, settings: Settings) -> dict[str, Any]:
+    """Give the limits of a profile of the provider that answers, as settings."""
+    from llmport_magic.llm.registry import default_registry
+    from llmport_magic.llm.selection import choose_provider
+
+    row = default_registry().provider(choose_provider(settings)[0])
+    if name not in row.rate_limit_profiles:
+        known = ", ".join(("default", *row.rate_limit_profiles))
+        raise ConfigError(f"unknown rate-limit profile `{name}`: there is {known} for `{row.name}`")
+    return asdict(row.rate_limit_profiles[name])
 
 
 # What is read of an agent's configuration; `stream` changes nothing: a connector does both.
@@ -109,6 +116,7 @@ async def create_llm_interface(
         ConfigError: the provider is not initialised, nobody has the model, or a field is misspelt.
     """
     from llmport_magic.llm.registry import default_registry
+    from llmport_magic.llm.retirement import warn_of_retirement
     from llmport_magic.llm.selection import connector_for
 
     registry, given = llm_registry or default_registry(), _of_agent(config)
@@ -116,7 +124,9 @@ async def create_llm_interface(
     row = registry.provider(provider or registry.get_model(str(model)).provider)
     if not registry.is_provider_initialized(row.name):
         raise ConfigError(registry.how_to_initialize(row.name))
-    await registry.update_capabilities(row.name, model or row.default_model or "")
+    asked = model or row.default_model or ""
+    warn_of_retirement(row.name, asked, registry.find_model(asked, row.name))
+    await registry.update_capabilities(row.name, asked)
     return await bridge.in_thread(connector_for, resolve(provider=row.name, **given), registry)
 
 

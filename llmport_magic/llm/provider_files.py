@@ -33,6 +33,8 @@ class ProviderFiles(Models):
             ConfigError: the file cannot be read, or a field cannot be used; the message has file,
                 line and field.
         """
+        # Those of other packages count as known, too.
+        self.providers()
         return self._change(lambda known: _row(Path(path), known))
 
     def load_provider_files(self, folder: str | Path, *, strict: bool = True) -> list[Provider]:
@@ -49,7 +51,7 @@ class ProviderFiles(Models):
         paths = sorted(Path(folder).glob("*.yaml"))
         if strict:
             # All of them are read before the first one counts.
-            rows_over({row.name: row for row in self.providers(installed=False)}, paths)
+            rows_over({row.name: row for row in self.providers()}, paths)
         loaded = []
         for path in paths:
             try:
@@ -154,11 +156,12 @@ def as_yaml(row: Provider) -> str:
     import yaml
 
     secret = [name for name, value in row.headers.items() if isinstance(value, Secret)]
-    told = _told(row, ("models", "headers", "connector", *RATES))
+    told = _told(row, ("models", "headers", "connector", "rate_limit_profiles", *RATES))
     rates = {name: getattr(row, name) for name in RATES if getattr(row, name) is not None}
     headers = {name: value for name, value in row.headers.items() if name not in secret}
     given = {
         "rate_limits": rates,
+        "rate_limit_profiles": {n: _told(each) for n, each in row.rate_limit_profiles.items()},
         "headers": headers,
         "connector": _path_of(row),
         "models": {name: _model(profile) for name, profile in row.models.items()},

@@ -49,15 +49,21 @@ def has_ended(profile: LLMProfile) -> bool:
     return profile.retired_on is not None and date.fromisoformat(profile.retired_on) <= _today()
 
 
-def warn_of_retirement(provider: str, model: str) -> None:
-    """Warn of a model that ends, once in a session; the call is made, the server decides."""
+def warn_of_retirement(provider: str, model: str, profile: LLMProfile | None = None) -> None:
+    """Warn of a model that ends, once in a session; the call is made, the server decides.
+
+    Args:
+        provider: its name in the registry.
+        model: as the provider spells it.
+        profile: what is known of it, where another registry than the package's own knows it.
+    """
     if (provider, model) in _told:
         return
     with _lock:
         if (provider, model) in _told:
             return
         _told.add((provider, model))
-    message = retirement(provider, model)
+    message = end_of(profile, model) if profile else retirement(provider, model)
     if message is not None:
         # As if the user's own code had said it: Python shows this category nowhere else.
         warnings.warn_explicit(message, DeprecationWarning, "llmport_magic", 1, "__main__")
