@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmport_magic import bridge
 from llmport_magic.errors import MissingKeyError
@@ -36,11 +36,11 @@ def ask_for_key(
     return registry.credentials.ask(row, settings_of(row, by_own_name(settings, registry)))
 
 
-async def made_in_thread(make: Callable[[], T], settings: Settings) -> T:
+async def made_in_thread(make: Callable[..., T], settings: Settings, *more: Any) -> T:
     """Make a connector in a thread; where a key is missing, ask for it here and make it then."""
     try:
-        return await bridge.in_thread(make)
+        return await bridge.in_thread(make, settings, *more)
     except MissingKeyError as missing:
         if not ask_for_key(missing, settings):
             raise
-    return await bridge.in_thread(make)
+    return await bridge.in_thread(make, settings, *more)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm.capabilities import ModelFamily
-from llmport_magic.llm.credentials import Credentials, Key
+from llmport_magic.llm.credentials import Credentials, Key, missing_key
 from llmport_magic.secrets import Secret, hidden
 from llmport_magic.settings import (
     ProviderNames,
@@ -172,6 +172,25 @@ class KeyFinder:
     def find(self, *, again: bool = False) -> Key:
         """Find the key; see `key_of`."""
         return key_of(self.row, self.settings, self.credentials, again=again)
+
+    def needed(self, *, own: bool) -> Key:
+        """Find the key, and ask the user for it where it is missing and may be asked for.
+
+        Args:
+            own: whether the user has a registry at hand to give the key to.
+
+        Raises:
+            MissingKeyError: there is none, and the provider needs one.
+        """
+        key = self.find()
+        if key.secret is not None or not self.row.key_required:
+            return key
+        if self.credentials.ask(self.row, self.settings):
+            key = self.find()
+        if key.secret is None:
+            name = self.row.name
+            raise MissingKeyError(missing_key(name, key, own=own), provider=name)
+        return key
 
 
 def _names(row: Provider, model: str | None = None) -> ProviderNames:

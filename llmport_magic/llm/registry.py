@@ -11,13 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from llmport_magic.errors import ConfigError, MissingKeyError
+from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import ModelFamily, Provider, ProviderState
 from llmport_magic.llm.catalogue import (
     provider_from,
     shipped_providers,
 )
-from llmport_magic.llm.credentials import Credentials, missing_key, variables_of
+from llmport_magic.llm.credentials import Credentials, variables_of
 from llmport_magic.llm.detection import Detection
 from llmport_magic.llm.key_sources import checked_key, looks_foreign
 from llmport_magic.llm.listing import ProviderRow, provider_rows
@@ -28,7 +28,7 @@ from llmport_magic.llm.provider_files import (
     rows_over,
     users_files,
 )
-from llmport_magic.llm.provider_settings import key_of, settings_of
+from llmport_magic.llm.provider_settings import KeyFinder, key_of, settings_of
 from llmport_magic.llm.provider_views import CONNECTOR_MAP, PROVIDER_CONFIG
 from llmport_magic.llm.selection import (
     capabilities_of,
@@ -173,9 +173,7 @@ class LLMRegistry(Detection, ProviderFiles):
             self.credentials.give(row.name, api_key)
         elif row.key_required:
             settings = settings_of(row, resolve(provider=row.name))
-            key = key_of(row, settings, self.credentials)
-            if key.secret is None and not self.credentials.ask(row, settings):
-                raise MissingKeyError(missing_key(row.name, key, own=True), provider=row.name)
+            KeyFinder(row, settings, self.credentials).needed(own=True)
         self.note_use(row)
 
     def note_use(self, row: Provider) -> None:

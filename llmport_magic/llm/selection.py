@@ -12,10 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
-from llmport_magic.errors import ConfigError, MissingKeyError
+from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.llm.credentials import missing_key
 from llmport_magic.llm.models import capabilities_in
 from llmport_magic.llm.provider_settings import (
     KeyFinder,
@@ -183,14 +182,9 @@ def connector_for(settings: Settings, registry: LLMRegistry | None = None) -> Ba
     row = registry.provider(name)
     settings = settings_of(row, by_own_name(settings, registry))
     administration().check(row.name, settings.base_url or "")
-    key = key_of(row, settings, registry.credentials)
-    needed = row.key_required and key.secret is None
-    if needed and registry.credentials.ask(row, settings):
-        key = key_of(row, settings, registry.credentials)
-    if row.key_required and key.secret is None:
-        raise MissingKeyError(missing_key(row.name, key, own=own), provider=row.name)
-    registry.note_use(row)
     keys = KeyFinder(row, settings, registry.credentials)
+    key = keys.needed(own=own)
+    registry.note_use(row)
     # Our own connector looks for a key with each call, and one of somebody else is handed it.
     given = key.secret if key.fixed or row.connector is not None else None
     settings = replace(settings, provider=row.name, api_key=given)
