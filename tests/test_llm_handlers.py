@@ -255,7 +255,7 @@ def test_no_module_is_made_of_an_error(
 ) -> None:
     """A module's road never sees `Error: …`: it fails, and no file is written (S2-21)."""
     monkeypatch.chdir(tmp_path)
-    fields = {"base_url": server.url, "attempts": 1}
+    fields: dict[str, Any] = {"base_url": server.url, "attempts": 1}
     llmport_magic.configure(provider="local", model="m", **fields)
     server.always(raw(json.dumps({"error": {"message": "worn out"}}), status=500))
     handler = llmport_magic.run(create_llm_handler(errors="string"))
@@ -270,8 +270,10 @@ def test_no_module_is_made_of_an_error(
 @pytest.mark.parametrize("name", ["prefer", "errors"])
 async def test_choices_are_said(name: str) -> None:
     """An unknown choice is refused with those that there are."""
+    given: dict[str, Any] = {name: "strings"}
+
     with pytest.raises(ConfigError, match=f"`{name}` is one of .*, not `strings`"):
-        await create_llm_handler("mock", **{name: "strings"})
+        await create_llm_handler("mock", **given)
 
 
 class Parrot(BaseLLMConnector):

@@ -154,8 +154,12 @@ def project_layers(*, named: bool = False) -> Iterator[Layer]:
 
 
 def layer_named_by_project(path: Path) -> Layer:
-    """Give what a file says that a project's file names: no more than one that was found."""
-    return _allowed_of(path, _allowed(), named=False)
+    """Give what a project's `factory_config_path` leads to: no more than what was found."""
+    content = read_settings(path)
+    layer = _placed(layer_of_factory_file(content, Rank.PROJECT), content)
+    if _allowed().get(str(path.resolve())) == content.digest:
+        return layer
+    return _split(layer, content, named=False)[0]
 
 
 _layers: dict[str, tuple[Content, Layer]] = {}
@@ -188,7 +192,10 @@ def _layer(content: Content) -> Layer:
     if name == "pyproject.toml" and not content.table:
         return Layer(rank=Rank.PROJECT, label=str(content.path))
     read = layer_of_factory_file if name == FACTORY_FILE else layer_of_file
-    layer = read(content, Rank.PROJECT)
+    return _placed(read(content, Rank.PROJECT), content)
+
+
+def _placed(layer: Layer, content: Content) -> Layer:
     folder = content.path.parent.absolute()
 
     def placed(values: Mapping[str, Given]) -> dict[str, Given]:
