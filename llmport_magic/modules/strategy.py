@@ -58,13 +58,23 @@ class AttemptPlan:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """What came of an attempt that failed."""
+    """What came of an attempt that failed.
+
+    Attributes:
+        plan: how it was asked for.
+        source: the module that it gave, or what of it could be read.
+        findings: what is wrong with it.
+        completion_tokens: what it took of the budget.
+        seconds: the same.
+        usable: whether the answer was Python and, as a part, could be put into the module.
+    """
 
     plan: AttemptPlan
     source: str = ""
     findings: tuple[str, ...] = ()
     completion_tokens: int = 0
     seconds: float = 0.0
+    usable: bool = True
 
 
 def first_attempt(capabilities: Capable, settings: Settings | None = None) -> AttemptPlan:
