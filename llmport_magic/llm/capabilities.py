@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from llmport_magic.llm.limits import RateLimits
     from llmport_magic.secrets import Secret
 
 _PRICES = (
@@ -286,6 +287,7 @@ class Provider:
         probe: whether `auto` may ask the base URL if somebody answers there.
         requests_per_minute: how often the provider may be asked; `None` is no limit.
         tokens_per_minute: how many tokens it may be sent and may send.
+        rate_limit_profiles: other limits by name, as of a free plan; kept where one is named.
         order: place in the search of `auto`; rows of third parties come last.
         auto: whether `auto` may choose this provider.
 
@@ -311,6 +313,9 @@ class Provider:
     probe: bool = False
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    rate_limit_profiles: Mapping[str, RateLimits] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     order: int = 1000
     auto: bool = True
 
@@ -356,5 +361,7 @@ def _check_shapes(given: Any) -> None:
             continue
         fits = isinstance(value, types) and (type(value) is not bool or bool in types)
         if not fits or (types == (tuple,) and not all(isinstance(each, str) for each in value)):
-            shown = f"`{value}`" if isinstance(value, (str, int, float)) else type(value).__name__
+            value = list(value) if isinstance(value, tuple) else value
+            plain = isinstance(value, (str, int, float, list))
+            shown = f"`{value}`" if plain else type(value).__name__
             raise FieldError(f"`{name}` must be {shape}, not {shown}", name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import (
@@ -20,6 +20,9 @@ from llmport_magic.llm.capabilities import (
     Provider,
 )
 from llmport_magic.secrets import hidden
+
+if TYPE_CHECKING:
+    from llmport_magic.llm.limits import RateLimits
 
 # Other spellings of the same fields.
 ALIASES = {"api_base": "base_url", "requires_key": "key_required"}
@@ -203,8 +206,11 @@ def _settle(given: dict[str, Any], place: Place, below: Provider | None) -> None
     rates = given.pop("rate_limits")
     _check_names(rates, RATES, place.at("rate_limits"))
     given |= rates
-    if isinstance(given.get("api_key_vars"), str):
-        given["api_key_vars"] = (given["api_key_vars"],)
+    if "rate_limit_profiles" in given:
+        given["rate_limit_profiles"] = _profiles(given["rate_limit_profiles"], place)
+    variables = given.pop("api_key_vars", None)
+    if variables is not None:
+        given["api_key_vars"] = (variables,) if isinstance(variables, str) else variables
     if below is None:
         given.setdefault("key_required", bool(given.get("api_key_vars")))
     hosts = given.pop("headers")
@@ -219,6 +225,27 @@ def _settle(given: dict[str, Any], place: Place, below: Provider | None) -> None
         for model, fields_ in models.items()
     ]
     given["models"] = ModelsOver({profile.name: profile for profile in own}, others)
+
+
+def _profiles(given: Any, place: Place) -> Mapping[str, RateLimits]:
+    """Read the limits that have a name."""
+    from llmport_magic.llm.limits import RateLimits
+
+    place = place.at("rate_limit_profiles")
+    if not isinstance(given, Mapping):
+        raise place.error("names are mapped to limits")
+    if "default" in given:
+        raise place.error("`default` stands for `rate_limits`: choose another name", "default")
+    found: dict[str, RateLimits] = {}
+    for name, limits in given.items():
+        if not isinstance(limits, RateLimits):
+            _check_names(limits, _names(RateLimits), place.at(str(name)))
+            try:
+                limits = RateLimits(**limits)  # noqa: PLW2901
+            except ValueError as error:
+                raise place.error(str(error), str(name)) from None
+        found[str(name)] = limits
+    return MappingProxyType(found)
 
 
 def profile_from(

@@ -70,7 +70,8 @@ async def create_llm_handler(
     settings |= {"provider": provider_name, "api_key": api_key, "base_url": base_url}
     if rate_limit_profile not in (None, "default"):
         asked = resolve(model=model_name, **settings)
-        settings = await bridge.in_thread(_profile, rate_limit_profile, asked) | settings
+        given = {name: value for name, value in settings.items() if value is not None}
+        settings = await bridge.in_thread(_profile, rate_limit_profile, asked) | given
     resolved = resolve(model=model_name, **settings)
     model = handlers.model_for_ollama(resolved, prefer)
     if model is not None:
