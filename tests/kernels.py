@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,29 @@ def _collect(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
     elif kind == "error":
         outcome.error = "\n".join(content["traceback"])
         outcome.name = content["ename"]
+
+
+def typed(running: Kernel, code: str, answer: str) -> tuple[str, str]:
+    """Run a cell, type an answer when it asks; give the question and what the cell printed."""
+    request = running.client.execute(code, allow_stdin=True)
+    question, printed, end = "", "", time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            question = running.client.get_stdin_msg(timeout=0.05)["content"]["prompt"]
+            running.client.input(answer)
+        except queue.Empty:
+            pass
+        try:
+            message = running.client.get_iopub_msg(timeout=0.05)
+        except queue.Empty:
+            continue
+        if message["parent_header"].get("msg_id") != request:
+            continue
+        content = message["content"]
+        printed += content.get("text", "") + content.get("evalue", "")
+        if content.get("execution_state") == "idle":
+            return question, printed
+    raise AssertionError(f"the cell did not end: {question!r} {printed!r}")
 
 
 @contextmanager

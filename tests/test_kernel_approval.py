@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import time
 from pathlib import Path
 
 import pytest
-from kernels import Kernel, kernel
+from kernels import kernel, typed
 
 pytestmark = pytest.mark.kernel
 
@@ -29,37 +27,14 @@ agent = CognitiveAgent(llm=llm, tools=[double], config=CognitiveConfig(approve=a
 """
 
 
-def _typed(running: Kernel, code: str, answer: str) -> tuple[str, str]:
-    """Run a cell, type an answer when it asks; give the question and what the cell printed."""
-    request = running.client.execute(code, allow_stdin=True)
-    question, printed, end = "", "", time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            question = running.client.get_stdin_msg(timeout=0.05)["content"]["prompt"]
-            running.client.input(answer)
-        except queue.Empty:
-            pass
-        try:
-            message = running.client.get_iopub_msg(timeout=0.05)
-        except queue.Empty:
-            continue
-        if message["parent_header"].get("msg_id") != request:
-            continue
-        content = message["content"]
-        printed += content.get("text", "") + content.get("evalue", "")
-        if content.get("execution_state") == "idle":
-            return question, printed
-    raise AssertionError(f"the cell did not end: {question!r} {printed!r}")
-
-
 @pytest.mark.parametrize("way", ["await agent.run('Go.')", "llmport_magic.run(agent.run('Go.'))"])
 def test_a_cell_asks_before_a_tool_acts(tmp_path: Path, way: str) -> None:
     """`ask_user` asks in the notebook, awaited and not, and its answer decides (S4-15, S4-06)."""
     with kernel(tmp_path, load=False) as running:
         running.run(_AGENT)
 
-        question, refused = _typed(running, f"print({way}, acted)", "n")
-        _, allowed = _typed(running, f"print({way}, acted)", "y")
+        question, refused = typed(running, f"print({way}, acted)", "n")
+        _, allowed = typed(running, f"print({way}, acted)", "y")
 
     assert question == 'Call "double" with {"x": 21}? [y/N] '
     assert refused == "error: the user did not allow this call []\n"
