@@ -76,6 +76,27 @@ async def test_a_call_is_a_span(server: Loopback, exporter: InMemorySpanExporter
     }
 
 
+async def test_the_span_of_a_kept_answer_counts_no_tokens(
+    server: Loopback, exporter: InMemorySpanExporter
+) -> None:
+    """A trace tells a kept answer from a call, and its sums of tokens and cost stay right."""
+    server.script(reply())
+    llm = asking(server, cache=True)
+
+    await llm.call(PROMPT)
+    await llm.call(PROMPT)
+    async for _ in llm.stream(PROMPT):
+        pass
+
+    asked, *kept = (dict(span.attributes or {}) for span in spans(exporter, 3))
+    assert "llm.cached" not in asked
+    assert len(kept) == 2
+    for found in kept:
+        assert found["llm.cached"] is True
+        assert (found["llm.cost.usd"], found["llm.cost.source"]) == (0.0, "cached")
+        assert not [name for name in found if "usage" in name or name == "llm.tokens.prompt"]
+
+
 async def test_a_stream_is_a_span(server: Loopback, exporter: InMemorySpanExporter) -> None:
     """A stream's span ends with the stream and knows its tokens and its first piece (S4-24)."""
     counted = data({"id": "c9", "choices": [], "usage": USAGE})

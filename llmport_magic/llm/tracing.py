@@ -292,7 +292,9 @@ class CallSpan:
         }
         if not metadata.get("cut_off"):
             found["gen_ai.response.finish_reasons"] = (response.finish_reason,)
-        for name, attributes in _USAGE.items():
+        if metadata.get("cached"):
+            found["llm.cached"] = True
+        for name, attributes in _USAGE.items() if not metadata.get("cached") else ():
             found |= dict.fromkeys(attributes, response.usage.get(name))
         if self._captures:
             said = {**_parts(response.message), "finish_reason": response.finish_reason}

@@ -163,6 +163,8 @@ class _Told:
             version = event.version.id
         self._send("place", id=self._request + ".cell", **cell)
         spent = event.spent if isinstance(event, (Stored, Drafted)) else None
+        if spent and spent.cached == spent.attempts:
+            summary = f"{summary} · cached"
         self._send(
             "done",
             summary=redact(summary),
