@@ -21,6 +21,7 @@ DOCUMENTS = (
     "docs/benchmarks.md",
     "CONTRIBUTING.md",
     "docs/embedded.md",
+    "docs/limits.md",
     "docs/registry.md",
     "docs/settings.md",
     "docs/tools.md",
