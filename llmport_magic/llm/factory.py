@@ -70,8 +70,7 @@ async def create_llm_handler(
     settings |= {"provider": provider_name, "api_key": api_key, "base_url": base_url}
     if rate_limit_profile not in (None, "default"):
         asked = resolve(model=model_name, **settings)
-        given = {name: value for name, value in settings.items() if value is not None}
-        settings = await bridge.in_thread(_profile, rate_limit_profile, asked) | given
+        settings = await bridge.in_thread(_with_profile, rate_limit_profile, asked, settings)
     resolved = resolve(model=model_name, **settings)
     model = handlers.model_for_ollama(resolved, prefer)
     if model is not None:
@@ -83,8 +82,8 @@ async def create_llm_handler(
     return handlers.with_error_texts(handler) if errors == "string" else handler
 
 
-def _profile(name: str, settings: Settings) -> dict[str, Any]:
-    """Give the limits of a profile of the provider that answers, as settings."""
+def _with_profile(name: str, settings: Settings, given: dict[str, Any]) -> dict[str, Any]:
+    """Put what is given over the limits of a profile of the provider that answers."""
     from llmport_magic.llm.registry import default_registry
     from llmport_magic.llm.selection import choose_provider
 
@@ -92,7 +91,8 @@ def _profile(name: str, settings: Settings) -> dict[str, Any]:
     if name not in row.rate_limit_profiles:
         known = ", ".join(("default", *row.rate_limit_profiles))
         raise ConfigError(f"unknown rate-limit profile `{name}`: there is {known} for `{row.name}`")
-    return asdict(row.rate_limit_profiles[name])
+    told = {setting: value for setting, value in given.items() if value is not None}
+    return asdict(row.rate_limit_profiles[name]) | told
 
 
 # What is read of an agent's configuration; `stream` changes nothing: a connector does both.
