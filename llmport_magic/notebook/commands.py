@@ -11,6 +11,7 @@ from typing import Any
 
 from llmport_magic.errors import ConfigError, ModuleNotStoredError, UsageError
 from llmport_magic.modules.version import Version
+from llmport_magic.notebook.configuration import config_lines, trust_lines
 from llmport_magic.notebook.status import model_lines, status_lines
 from llmport_magic.progress import ModuleRequest
 from llmport_magic.session import Session, session
@@ -39,9 +40,11 @@ def _models(words: list[str], shell: Any) -> None:  # noqa: ARG001
 
 
 def _config(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    settings = resolve()
-    for name, value in settings.values().items():
-        _say(f"{name:<20} {value!s:<28} {settings.source(name)}")
+    _say(*config_lines(words))
+
+
+def _trust(words: list[str], shell: Any) -> None:  # noqa: ARG001
+    _say(*trust_lines(words))
 
 
 def _modules(words: list[str], shell: Any) -> None:  # noqa: ARG001
@@ -168,7 +171,7 @@ def show_preview(request: ModuleRequest, memory: Session) -> None:
     from llmport_magic.modules.strategy import first_attempt
 
     settings = request.settings
-    found = standing(settings)
+    found = standing(settings, looks=False)
     if found.provider is None:
         raise ConfigError(found.why)
     capabilities = capabilities_of(found.provider, found.model)
@@ -286,7 +289,8 @@ def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
         HELP,
         "%llmport                      who answers, what is sent, modules, tokens and cost",
         "%llmport models [PROVIDER]    providers, what is missing; one: its models, prices",
-        "%llmport config               every setting and where it comes from",
+        "%llmport config [PROVIDER]    every setting and where it comes from; one provider's",
+        "%llmport trust [FILE | all]   what settings files of the project may say; allow one",
         "%llmport modules              stored modules",
         "%llmport show NAME [VERSION | --draft]",
         "%llmport diff NAME [A B]      what changed between two versions",
@@ -303,6 +307,7 @@ _COMMANDS: dict[str, Callable[[list[str], Any], None]] = {
     "": _status,
     "models": _models,
     "config": _config,
+    "trust": _trust,
     "modules": _modules,
     "show": _show,
     "diff": _diff,

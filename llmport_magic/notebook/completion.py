@@ -34,13 +34,22 @@ def complete(_: Any, event: Any) -> list[str]:
     elif event.line.startswith("%%"):
         found = [flag for flags, *_ in CELL_OPTIONS for flag in flags]
         found += module_names()
-    elif before == "models" and words[0] == "%llmport":
+    elif before in {"models", "config"} and words[0] == "%llmport":
         found = providers()
+    elif before == "trust" and words[0] == "%llmport":
+        found = settings_files()
     elif before == "%llmport":
         found = list(SUBCOMMANDS)
     else:
         found = module_names()
     return [word for word in found if word.startswith(event.symbol)]
+
+
+def settings_files() -> list[str]:
+    """Name the settings files of the project."""
+    from llmport_magic.settings import project_files
+
+    return ["all", *(path.name for path in project_files())]
 
 
 def providers() -> list[str]:

@@ -14,6 +14,7 @@ from llmport_magic.errors import UsageError
 SUBCOMMANDS = (
     "models",
     "config",
+    "trust",
     "modules",
     "show",
     "diff",

@@ -35,10 +35,12 @@ from llmport_magic.settings.resolution import (
     resolve,
     resolve_for,
     times_changed,
+    unknown_variables,
 )
-from llmport_magic.settings.values import PROVIDER_BOUND, Settings, setting_names
+from llmport_magic.settings.values import OF_A_PROVIDER, PROVIDER_BOUND, Settings, setting_names
 
 __all__ = [
+    "OF_A_PROVIDER",
     "PROVIDER_BOUND",
     "Held",
     "ProviderNames",
@@ -66,5 +68,6 @@ __all__ = [
     "setting_names",
     "times_changed",
     "trust",
+    "unknown_variables",
     "user_config_file",
 ]

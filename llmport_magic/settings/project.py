@@ -106,11 +106,13 @@ class Held:
         name: of the setting, `llm.NAME.SETTING` in a provider's table, or of the variable.
         value: as it stands there; a key is a secret.
         place: the file and the line.
+        setting: whether it is one, and not a variable that may concern other programs only.
     """
 
     name: str
     value: Any
     place: str
+    setting: bool = True
 
 
 def project_folder(start: Path | None = None) -> Path | None:
@@ -235,7 +237,9 @@ def _split(layer: Layer, content: Content, *, named: bool) -> tuple[Layer, tuple
             taken = named and name == "provider"
             if taken or _is_dangerous(name, given.value, folder, provider):
                 shown = f"{SECTIONS}.{provider}.{name}" if provider else name
-                held.append(Held(name=shown, value=given.value, place=given.source))
+                value = given.value
+                value = value.value if isinstance(value, Unexpanded) else value
+                held.append(Held(name=shown, value=value, place=given.source))
             else:
                 kept[name] = given
         return kept
@@ -247,20 +251,20 @@ def _split(layer: Layer, content: Content, *, named: bool) -> tuple[Layer, tuple
         if _may_stand(name, value, folder):
             variables[name] = value
         elif name not in own_variables():
-            held.append(Held(name=name, value=value, place=layer.place(name)))
+            held.append(Held(name=name, value=value, place=layer.place(name), setting=False))
     kept = replace(
         layer,
         values=values,
         providers=providers,
         variables=variables,
-        inert={one.name: one.place for one in held if _is_ours(one.name)},
+        inert={one.name: one.place for one in held if one.setting or _is_ours(one.name)},
     )
     return kept, tuple(held)
 
 
-def _is_ours(name: str) -> bool:
-    """Tell a setting from a variable that may concern other programs only."""
-    return not name.isupper() or name.startswith(("LLMPORT_", "MINDX_LLM__")) or "API_KEY" in name
+def _is_ours(variable: str) -> bool:
+    """Tell by its name alone whether a variable is a provider's."""
+    return variable.startswith(("LLMPORT_LLM__", "MINDX_LLM__")) or variable.endswith("_API_KEY")
 
 
 def _may_stand(variable: str, value: Any, folder: Path) -> bool:
