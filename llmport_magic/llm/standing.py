@@ -54,8 +54,13 @@ class Standing:
         return f"{self.provider} {self.model or f'({SERVED})'}"
 
 
-def standing(settings: Settings) -> Standing:
-    """Say who would answer with these settings, as the connector would be made."""
+def standing(settings: Settings, *, looks: bool = True) -> Standing:
+    """Say who would answer with these settings, as the connector would be made.
+
+    Args:
+        settings: as they resolve.
+        looks: whether a server on this machine that is named is asked if it is there.
+    """
     from llmport_magic.llm.registry import default_registry
 
     try:
@@ -65,6 +70,7 @@ def standing(settings: Settings) -> Standing:
     row = default_registry().provider(name)
     own = settings_of(row, settings)
     model, source = _model(row, own, settings)
+    notes = (retirement(row.name, model), _silent(row, own) if looks else "", *_unused(own))
     return Standing(
         provider=row.name,
         model=model,
@@ -73,7 +79,7 @@ def standing(settings: Settings) -> Standing:
         missing=_missing(row, own),
         address=_address(row, own),
         fallback=settings.fallback,
-        notes=tuple(filter(None, (retirement(row.name, model), _silent(row, own)))) + _unused(own),
+        notes=tuple(filter(None, notes)),
     )
 
 

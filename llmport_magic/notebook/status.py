@@ -89,7 +89,7 @@ def model_lines(words: list[str], settings: Settings) -> list[str]:
             near = difflib.get_close_matches(word, names, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names)}"
             raise UsageError(f"there is no provider `{word}`: {hint}")
-    first = standing(settings).provider
+    first = standing(settings, looks=False).provider
     lines: list[str] = []
     for row in rows:
         if words and row.name not in words:
