@@ -20,7 +20,7 @@ from loopback import CUT, HANG, Loopback, Script, data, event, events, failure, 
 from loopback import streamed as stream_of
 
 from llmport_magic.errors import LLMError, LLMOutputError, UsageError
-from llmport_magic.llm import cache
+from llmport_magic.llm import CognitiveAgent, cache
 from llmport_magic.llm.cache import (
     Answer,
     KeptAnswers,
@@ -409,6 +409,34 @@ async def test_what_is_not_the_json_asked_for_is_not_kept(server: Loopback) -> N
 
     assert response.content == '{"a": 1}'
     assert len(server.requests) == 4
+
+
+async def test_a_kept_repair_takes_nothing(server: Loopback) -> None:
+    """Where only the second try is kept, the whole counts and costs what the first one took."""
+    server.script(reply("no"), reply('{"a": 1}'), reply("no"))
+    llm = asking(server, cache=True)
+
+    both = await llm.call("q", json_mode=True)
+    one = await llm.call("q", json_mode=True)
+
+    assert len(server.requests) == 3
+    assert (both.usage["total_tokens"], one.usage["total_tokens"]) == (20, 10)
+    assert not one.metadata["cached"]
+    assert one.metadata["sends"] == 1
+    assert one.cost.source != "cached"
+    assert llm.usage_total["total_tokens"] == 30
+
+
+async def test_an_agents_run_out_of_the_cache_takes_nothing(server: Loopback) -> None:
+    """The tokens of a run are those that were really taken."""
+    server.script(reply("done"))
+    agent = CognitiveAgent(llm=asking(server, cache=True))
+
+    first = await agent.run("q")
+    second = await agent.run("q")
+
+    assert (first.answer, second.answer) == ("done", "done")
+    assert (first.usage["total_tokens"], second.usage) == (10, {})
 
 
 async def test_an_answer_is_forgotten_on_request(server: Loopback) -> None:

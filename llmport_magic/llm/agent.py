@@ -88,7 +88,7 @@ class CognitiveResult:
     Attributes:
         answer: the text of the model's last answer; may be empty unless `stop` is `done`.
         steps: every call that the model asked for, in order.
-        usage: the tokens of all answers together.
+        usage: the tokens of all answers together; one kept from an earlier call took none.
         stop: `done`; `max_iterations`; `refused` where a call needs approval and nobody can be
             asked; or the finish reason of an answer that did not end by itself, as `length`.
         reason: one line that says what to do, unless `stop` is `done`.
