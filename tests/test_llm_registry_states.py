@@ -257,6 +257,10 @@ def test_a_registry_of_ones_own_is_apart(server: Loopback) -> None:
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     with pytest.raises(MissingKeyError):
         connector_for(resolve(provider="mine"), other)
+    # The same row, asked in the same way: each registry has its own key for it.
+    other.initialize_provider("mine", OTHER)
+    connector_for(resolve(provider="mine"), other).call_llm("q")
+    assert server.requests[1].headers["authorization"] == f"Bearer {OTHER}"
     with pytest.raises(ConfigError, match="unknown provider"):
         connector_for(resolve(provider="mine"))
 
