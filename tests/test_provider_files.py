@@ -214,6 +214,11 @@ def test_a_mistake_in_a_model_has_its_line(tmp_path: Path, text: str, says: str)
         ),
         (2, "name: mine\nmodels: [a, b]", "`models` is a mapping"),
         (3, "name: mine\nmodels:\n  m: 5", "a model is a mapping of fields"),
+        (
+            2,
+            "name: mine\napi_key_vars: [1]",
+            r"`api_key_vars` must be a list of texts, not `\[1\]`",
+        ),
         (2, "name: mine\norder: first", "`order` must be a whole number"),
         (3, "name: mine\nheaders:\n  x-a: 5", "`x-a` must be a text"),
         (2, "name: mine\nname: other", "the key stands there twice"),
@@ -241,6 +246,15 @@ def test_what_is_no_provider_is_told(tmp_path: Path, text: str) -> None:
     """An empty file, a list, or a provider without an address is an error of one line (S1-22)."""
     with pytest.raises(ConfigError, match=r"^bad\.yaml[^\n]*$"):
         LLMRegistry().load_provider_file(_file(tmp_path, text, "bad.yaml"))
+
+
+def test_what_is_left_empty_is_not_said(tmp_path: Path) -> None:
+    """A key without a value is as if it were not there (S1-21)."""
+    text = f"name: mine\nbase_url: {URL}\nmodels:\napi_key_vars:\nheaders:\nrate_limits:\n"
+
+    row = LLMRegistry().load_provider_file(_file(tmp_path, text))
+
+    assert (row.api_key_vars, row.key_required, dict(row.models)) == ((), False, {})
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
