@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmport_magic.llm.connector import BaseLLMConnector
     from llmport_magic.llm.cost import estimate_cost
     from llmport_magic.llm.factory import create_llm_handler, create_llm_interface
+    from llmport_magic.llm.limits import RateLimits
     from llmport_magic.llm.messages import Image, LLMMessage, LLMRole, Message, ToolCall
     from llmport_magic.llm.mock import MockConnector
     from llmport_magic.llm.project_config import ProjectConfig, load_project_config
@@ -72,6 +73,7 @@ __all__ = [
     "ProjectConfig",
     "Provider",
     "ProviderType",
+    "RateLimits",
     "ResponseStream",
     "Tool",
     "ToolBox",
@@ -92,6 +94,7 @@ _HOMES = {
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
     "factory": ("create_llm_handler", "create_llm_interface"),
+    "limits": ("RateLimits",),
     "messages": ("Image", "LLMMessage", "LLMRole", "Message", "ToolCall"),
     "mock": ("MockConnector",),
     "project_config": ("ProjectConfig", "load_project_config"),
