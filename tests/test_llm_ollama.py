@@ -264,7 +264,7 @@ def test_usage_is_read_exactly(counts: dict[str, Any], usage: object) -> None:
             {"error": "model 'llama3:8b' not found"},
             ErrorDetails(
                 message="model 'llama3:8b' not found",
-                advice="run `ollama pull llama3:8b`, or name a model that is there",
+                advice="run `ollama pull llama3:8b`, or name one that `ollama list` shows",
             ),
         ),
         (

@@ -276,7 +276,7 @@ def read_error(data: Any) -> ErrorDetails | None:
 def _advice(error: str, data: Mapping[str, Any]) -> str:
     missing = _MISSING.search(error)
     if missing:
-        return f"run `ollama pull {missing['name']}`, or name a model that is there"
+        return f"run `ollama pull {missing['name']}`, or name one that `ollama list` shows"
     if data.get("signin_url"):
         # A model of the cloud, asked through the local server.
         return "run `ollama signin`"
