@@ -21,8 +21,10 @@ DOCUMENTS = (
     "docs/benchmarks.md",
     "CONTRIBUTING.md",
     "docs/embedded.md",
+    "docs/handlers.md",
     "docs/limits.md",
     "docs/registry.md",
+    "docs/seed-names.md",
     "docs/settings.md",
     "docs/tools.md",
     "README.md",
@@ -42,7 +44,7 @@ def _text(document: str) -> str:
 def _paths(document: str) -> set[str]:
     text = _text(document)
     # What lies beside a user's notebook is not here.
-    names = [name for name in _CODE.findall(text) if not name.startswith(".llmport")]
+    names = [name for name in _CODE.findall(text) if not name.startswith((".llmport", "data/"))]
     written = {ROOT / name for name in names if _PATH.fullmatch(name) and "/" in name}
     links = {name for name in _LINK.findall(text) if "://" not in name}
     return {str(path) for path in written} | {

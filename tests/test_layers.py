@@ -23,6 +23,7 @@ LAYERS = (
     ("modules",),
     ("log",),
     ("progress", "session", "refusals", "answering", "attempts", "registration", "pipeline", "api"),
+    ("seed_names",),
     ("notebook",),
 )
 # These two stand beside each other: neither knows the other.
