@@ -122,7 +122,8 @@ class Credentials:
         return Key(rank=Rank.ENVIRONMENT, variables=_shown(row, settings))
 
     def _candidates(self, row: Provider, settings: Settings, *, again: bool) -> Iterator[Key]:
-        told, rank = _told(row, settings), settings.ranks.get("api_key", Rank.ARGUMENT)
+        told, shown = _told(row, settings), _shown(row, settings)
+        rank = settings.ranks.get("api_key", Rank.ARGUMENT)
         fixed = Key(
             secret=settings.api_key if told == "api_key" else None,
             source=settings.source("api_key"),
@@ -140,7 +141,7 @@ class Credentials:
         named = told == "api_key_env"
         env = settings.ranks.get("api_key_env", Rank.ARGUMENT) if named else Rank.ENVIRONMENT
         for name in variables_of(row, settings):
-            yield Key(find_key((name,)), name, env, _shown(row, settings))
+            yield Key(find_key((name,)), name, env, shown)
         if rank < Rank.ENVIRONMENT:
             yield fixed
         if settings.api_key_file:

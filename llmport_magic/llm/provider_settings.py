@@ -6,7 +6,7 @@ a weaker one. Where a stronger layer names another address, the key stays here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llmport_magic.errors import ConfigError, MissingKeyError
@@ -73,8 +73,6 @@ def key_of(
     row: Provider,
     settings: Settings,
     credentials: Credentials | None = None,
-    *,
-    again: bool = False,
 ) -> Key:
     """Find the key of a provider, and leave out one that was set for another address.
 
@@ -82,18 +80,12 @@ def key_of(
         row: of the provider.
         settings: its own, as `settings_of` gives them.
         credentials: of the registry that the row is in; `None` is the one that the package uses.
-        again: whether what the keyring gave before is asked for anew.
     """
     if credentials is None:
         from llmport_magic.llm.registry import default_registry
 
         credentials = default_registry().credentials
-    key = credentials.find(row, settings, again=again)
-    elsewhere = _elsewhere(row, settings, key.rank)
-    if not elsewhere:
-        return key
-    source = key.source or " or ".join(key.variables) or "the environment"
-    return Key(variables=row.api_key_vars, withheld=f"the key of {source} was set {elsewhere}")
+    return KeyFinder(row, settings, credentials).find()
 
 
 def headers_of(row: Provider, settings: Settings) -> dict[str, str | Secret]:
@@ -158,6 +150,8 @@ class KeyFinder:
     row: Provider
     settings: Settings
     credentials: Credentials
+    # By the rank of a key, as it stays for these settings.
+    _elsewhere: dict[Rank, str] = field(default_factory=dict)
 
     @property
     def origin(self) -> Origin | None:
@@ -170,8 +164,19 @@ class KeyFinder:
         return self.credentials.waits(self.settings)
 
     def find(self, *, again: bool = False) -> Key:
-        """Find the key; see `key_of`."""
-        return key_of(self.row, self.settings, self.credentials, again=again)
+        """Find the key; see `key_of`.
+
+        Args:
+            again: whether what the keyring gave before is asked for anew.
+        """
+        key, known = self.credentials.find(self.row, self.settings, again=again), self._elsewhere
+        if key.rank not in known:
+            known[key.rank] = _elsewhere(self.row, self.settings, key.rank)
+        if not known[key.rank]:
+            return key
+        source = key.source or " or ".join(key.variables) or "the environment"
+        withheld = f"the key of {source} was set {known[key.rank]}"
+        return Key(variables=self.row.api_key_vars, withheld=withheld)
 
     def needed(self, *, own: bool) -> Key:
         """Find the key, and ask the user for it where it is missing and may be asked for.
