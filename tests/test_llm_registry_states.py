@@ -18,8 +18,14 @@ from loopback import Loopback, reply
 
 import llmport_magic
 from llmport_magic.errors import ConfigError, MissingKeyError
-from llmport_magic.llm import LLMRegistry, ModelFamily, ProviderType, create_llm_handler
-from llmport_magic.llm.capabilities import Provider, ProviderState
+from llmport_magic.llm import (
+    LLMRegistry,
+    ModelFamily,
+    ProviderState,
+    ProviderType,
+    create_llm_handler,
+)
+from llmport_magic.llm.capabilities import Provider
 from llmport_magic.llm.registry import connector_for, default_registry, register_provider
 from llmport_magic.settings import resolve
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         LLMProfile,
         ModelFamily,
         Provider,
+        ProviderState,
         ProviderType,
     )
     from llmport_magic.llm.cloud_run import OLLAMA_CLOUD_RUN_MODELS_PY
@@ -72,6 +73,7 @@ __all__ = [
     "ModelFamily",
     "ProjectConfig",
     "Provider",
+    "ProviderState",
     "ProviderType",
     "RateLimits",
     "ResponseStream",
@@ -89,7 +91,14 @@ __all__ = [
 
 _HOMES = {
     "agent": ("CognitiveAgent", "CognitiveConfig", "CognitiveResult"),
-    "capabilities": ("LLMCapabilities", "LLMProfile", "ModelFamily", "Provider", "ProviderType"),
+    "capabilities": (
+        "LLMCapabilities",
+        "LLMProfile",
+        "ModelFamily",
+        "Provider",
+        "ProviderState",
+        "ProviderType",
+    ),
     "cloud_run": ("OLLAMA_CLOUD_RUN_MODELS_PY",),
     "connector": ("BaseLLMConnector",),
     "cost": ("estimate_cost",),
