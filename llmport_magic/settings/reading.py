@@ -182,7 +182,11 @@ def _ours(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
 def _toml(text: str) -> tuple[Any, Lines]:
     import tomllib
 
-    table = tomllib.loads(text)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        end = f"at line {len(text.splitlines()) or 1}, the end"
+        raise ValueError(str(error).replace("at end of document", end)) from None
     return table, dict(_toml_lines(_TOML_SKIPPED.sub(_without_lines, text)))
 
 
