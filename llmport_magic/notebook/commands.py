@@ -196,12 +196,13 @@ def show_preview(request: ModuleRequest, memory: Session) -> None:
 
 
 def _say_request(request: dict[str, Any], provider: str, model: str) -> None:
-    from llmport_magic.llm.cost import estimate_cost, estimate_tokens
+    from llmport_magic.llm.cost import estimate_cost, estimate_tokens, family_named
 
     options = {key: value for key, value in request.items() if key != "messages"}
     for message in request["messages"]:
         _say(f"[{message['role']}]", str(message["content"]))
-    tokens = sum(estimate_tokens(str(message["content"])) for message in request["messages"])
+    said = (str(message["content"]) for message in request["messages"])
+    tokens = sum(estimate_tokens(text, family_named(model)) for text in said)
     cost = estimate_cost(tokens, 0, model)
     price = "price unknown" if cost is None else f"${cost:.4f} for the prompt"
     _say(
