@@ -312,6 +312,8 @@ def test_a_family_is_told_by_the_models_name(model: str, family: str) -> None:
         (LLMProfile, {"name": "m", "provider": "p", "capabilities": {}}, "capabilities"),
         (Provider, {"name": "not a name"}, "name"),
         (Provider, {"name": "p", "base_url": "example.com/v1"}, "base_url"),
+        (Provider, {"name": "p", "base_url": "https://[half/v1"}, "base_url"),
+        (Provider, {"name": "p", "base_url": "https://me:pw@host/v1"}, "base_url"),
         (Provider, {"name": "p", "requests_per_minute": 0}, "requests_per_minute"),
         (RangeConfig, {"minimum": "0", "maximum": 1, "default": 1}, "minimum"),
     ],

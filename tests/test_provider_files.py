@@ -263,10 +263,13 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         LLMRegistry().load_provider_file(tmp_path / "none.yaml")
 
 
-def test_no_key_is_shown(tmp_path: Path) -> None:
-    """An address with a key in it is refused without being shown (S1-07)."""
-    with pytest.raises(ConfigError) as caught:
-        LLMRegistry().load_provider_file(_file(tmp_path, f"name: mine\nbase_url: {KEY}\n"))
+@pytest.mark.parametrize(
+    "address", [KEY, f"https://me:{KEY}@x.example/v1", f"https://x.example/v1?api-key={KEY}"]
+)
+def test_no_key_is_shown(tmp_path: Path, address: str) -> None:
+    """An address with a key in it is refused, so that none is written, and not shown (S1-07)."""
+    with pytest.raises(ConfigError, match=r"`base_url`.*\(line 2\)") as caught:
+        LLMRegistry().load_provider_file(_file(tmp_path, f"name: mine\nbase_url: {address}\n"))
 
     assert KEY not in str(caught.value)
 

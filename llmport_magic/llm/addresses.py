@@ -97,8 +97,7 @@ def check_address(base_url: str, plain_http_hosts: Collection[str] = ()) -> Spli
             f"`base_url` must begin with https:// (or http:// for this machine), not "
             f"`{parts.scheme or base_url[:20]}`"
         )
-    in_query = any(_CREDENTIAL.search(name) for name, _ in parse_qsl(parts.query))
-    if parts.username is not None or parts.password is not None or in_query:
+    if holds_credentials(parts):
         raise ConfigError(
             f"`base_url` for `{host}` holds credentials: take them out and set `api_key`"
         )
@@ -110,6 +109,12 @@ def check_address(base_url: str, plain_http_hosts: Collection[str] = ()) -> Spli
             "host in `plain_http_hosts` where you trust the way to it"
         )
     return parts
+
+
+def holds_credentials(parts: SplitResult) -> bool:
+    """Tell whether a URL has a user, a password, or what is a key by its name in its query."""
+    in_query = any(_CREDENTIAL.search(name) for name, _ in parse_qsl(parts.query))
+    return parts.username is not None or parts.password is not None or in_query
 
 
 def is_loopback(host: str) -> bool:

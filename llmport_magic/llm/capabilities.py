@@ -327,13 +327,31 @@ class Provider:
             raise FieldError(
                 f"a provider needs a name like `my_provider`, not `{self.name}`", "name"
             )
-        if self.base_url and not _ADDRESS.fullmatch(self.base_url):
+        wrong = _wrong_address(self.base_url) if self.base_url else ""
+        if wrong:
             # It is not shown: a key may stand in it.
-            raise FieldError("`base_url` is an address like https://host/v1", "base_url")
+            raise FieldError(f"`base_url` {wrong}", "base_url")
         for name in ("requests_per_minute", "tokens_per_minute"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise FieldError(f"`{name}` must be above 0, not {value}", name)
+
+
+def _wrong_address(url: str) -> str:
+    """Say why a URL cannot be a provider's; empty for one that can."""
+    if not _ADDRESS.fullmatch(url):
+        return "is an address like https://host/v1"
+    if "@" not in url and "?" not in url and "[" not in url:
+        return ""
+    from urllib.parse import urlsplit
+
+    from llmport_magic.llm.addresses import holds_credentials
+
+    try:
+        secret = holds_credentials(urlsplit(url))
+    except ValueError:
+        return "is an address like https://host/v1"
+    return "holds credentials: take them out and set `api_key`" if secret else ""
 
 
 def _is_day(text: str) -> bool:
