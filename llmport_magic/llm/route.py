@@ -88,6 +88,13 @@ class Route:
         self._announced: set[str] = set()
         self.record = Record(forced=forced)
 
+    def is_ours(self) -> bool:
+        """Tell whether all of it may run on the bridge's loop: nothing belongs to another one."""
+        made = (self._chain.made(place.candidate.name) for place in self._queue)
+        return self._wish.on_ask is None and all(
+            each is not None and _own_deadline(each) is not None for each in made
+        )
+
     async def next(self) -> Turn | None:
         """Give the next provider its turn; `None` where nobody is left, or no time."""
         while self._queue:

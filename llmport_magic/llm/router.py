@@ -197,6 +197,11 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
         """
         given = as_messages(messages)
         route = await self._route(given, options, provider_type, prefer, on_ask)
+        answer = self._answer(route)
+        # One way to the bridge and back, not one for each provider.
+        return await (bridge.in_bridge(answer) if route.is_ours() else answer)
+
+    async def _answer(self, route: Route) -> LLMResponse:
         while (turn := await route.next()) is not None:
             with turn:
                 turn.response = await route.whole(turn)
