@@ -118,11 +118,14 @@ def _secrets_in(value: Any) -> list[Secret]:
 
 async def test_a_hundred_creations_at_once_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tasks ask at once, the connector is made once (S2-19)."""
-    made = []
+    made: list[BaseLLMConnector] = []
     original = selection._made
-    monkeypatch.setattr(
-        selection, "_made", lambda *given: made.append(original(*given)) or made[-1]
-    )
+
+    def counted(*given: Any) -> BaseLLMConnector:
+        made.append(original(*given))
+        return made[-1]
+
+    monkeypatch.setattr(selection, "_made", counted)
 
     handlers = await asyncio.gather(*(create_llm_handler(**BASE) for _ in range(100)))
 

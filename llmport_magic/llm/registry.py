@@ -6,7 +6,6 @@ import difflib
 import threading
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -342,10 +341,27 @@ class LLMRegistry(Detection, ProviderFiles):
         return tuple(sorted(self._providers.values(), key=lambda row: row.order))
 
 
-@cache
-def default_registry() -> LLMRegistry:
-    """Give the registry that the package uses, made on first use."""
-    return LLMRegistry.create_default()
+class _DefaultRegistry:
+    """Makes one registry, however many threads ask first; `cache` would give each its own."""
+
+    def __init__(self) -> None:
+        self._making = threading.RLock()
+        self._made: LLMRegistry | None = None
+
+    def __call__(self) -> LLMRegistry:
+        """Give the registry that the package uses, made on first use."""
+        found = self._made
+        if found is None:
+            with self._making:
+                found = self._made = self._made or LLMRegistry.create_default()
+        return found
+
+    def cache_clear(self) -> None:
+        """Forget it: the next use makes another."""
+        self._made = None
+
+
+default_registry = _DefaultRegistry()
 
 
 def register_provider(
