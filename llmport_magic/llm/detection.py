@@ -30,7 +30,7 @@ _log = logging.getLogger("llmport_magic")
 # What a server answers where it does not have the question, or the model: the next one may.
 _NOT_HERE = (400, 404, 405)
 _FIRST_ERROR, _MISSING = 400, 404
-# A first use waits for the answer: longer than this it is not worth that.
+# A first use waits for each answer: longer than this it is not worth that.
 _MOST_SECONDS = 10.0
 # Of OpenAI's format, the only one whose servers say that a model cannot be held to JSON.
 _JSON_FLAG = "response_format"
