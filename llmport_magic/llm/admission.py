@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmport_magic.errors import LLMLimitError
+from llmport_magic.llm.context_window import prompt_tokens
 from llmport_magic.llm.cost import estimate_tokens
 from llmport_magic.llm.limits import (
     Limiter,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 # Reserved for an answer whose length nobody limits: a module of a hundred lines.
 _LIKELY_ANSWER = 1_000
-# A picture is counted by its size in ways that differ; most are between 200 and 1,600 tokens.
-_PICTURE = 1_000
 _PORTS = {"http": 80, "https": 443}
 
 _limiters: dict[tuple[str, bool], Limiter] = {}
@@ -92,7 +91,7 @@ class Admission:
         self._limiter = limiter_for(account(target), shared=shared)
         self._shared = shared
         self._each = seconds_each(limits, shared=shared)
-        self._prompt = _prompt_tokens(call) if self._each else 0
+        self._prompt = prompt_tokens(call) if self._each else 0
         self._answer = call.max_tokens or min(call.output_limit or _LIKELY_ANSWER, _LIKELY_ANSWER)
         self._told: dict[str, int] = {}
         self._written: list[str] = []
@@ -179,11 +178,3 @@ class Admission:
             provider=self._target.provider,
             model=self._target.model,
         )
-
-
-def _prompt_tokens(call: Call) -> int:
-    texts = [message.content for message in call.messages]
-    texts += [asked.text for message in call.messages for asked in message.tool_calls]
-    texts += [f"{tool.name}{tool.description}{tool.parameters}" for tool in call.tools]
-    pictures = sum(len(message.images) for message in call.messages)
-    return estimate_tokens("".join(texts)) + pictures * _PICTURE

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import UsageError
+from llmport_magic.llm.context_window import PICTURE_TOKENS
 from llmport_magic.llm.cost import cost_of_usage, estimate_tokens
 from llmport_magic.llm.retirement import has_ended
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 PREFERENCES = ("cheap",)
 # An answer whose length nobody limits is taken to be so long, in tokens.
 _ANSWER_TOKENS = 1_000
-# A picture's tokens are not known before it is sent.
-_PICTURE_TOKENS = 1_000
 
 
 def cheapest(
@@ -74,7 +73,7 @@ def check_preference(prefer: str) -> None:
 def _tokens(messages: Iterable[Message], options: Mapping[str, Any]) -> tuple[int, int]:
     """Estimate the tokens of the prompt, and say how long the answer may be."""
     prompt = sum(
-        estimate_tokens(message.content) + _PICTURE_TOKENS * len(message.images)
+        estimate_tokens(message.content) + PICTURE_TOKENS * len(message.images)
         for message in messages
     )
     return prompt, int(options.get("max_tokens") or _ANSWER_TOKENS)

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 # A picture is counted by its size, by each vendor in another way; one of 1024 x 1024 pixels has
 # 765 to 1,450 tokens with most of them. This is between.
-_PICTURE = 1_000
-# The role of a message and the marks around it.
-_MESSAGE = 4
+PICTURE_TOKENS = 1_000
 # What is left for an answer where the estimate leaves nothing: the server counts exactly.
 _LEAST_ANSWER = 256
 # No tokeniser that we measured (see `cost.py`) gets as many characters into one token.
@@ -33,7 +31,7 @@ _SPACE = re.compile(r"\s+")
 def prompt_tokens(call: Call) -> int:
     """Estimate the tokens of what is sent: texts, tools, a schema, 1,000 for each picture."""
     family = family_named(call.model)
-    return sum(estimate_tokens(text, family) for text in _texts(call)) + _other_tokens(call)
+    return sum(estimate_tokens(text, family) for text in _texts(call)) + _pictures(call)
 
 
 def fitted(call: Call, capabilities: LLMCapabilities, provider: str) -> Call:
@@ -50,7 +48,7 @@ def fitted(call: Call, capabilities: LLMCapabilities, provider: str) -> Call:
     told = call.options.get("num_ctx")
     window = told if isinstance(told, int) and told > 0 else capabilities.max_context_window
     # A character has at most four bytes and a token at least one: most calls end here.
-    longest = 4 * sum(map(len, _texts(call))) + _other_tokens(call)
+    longest = 4 * sum(map(len, _texts(call))) + _pictures(call)
     answer = call.max_tokens or call.output_limit
     if window is None or longest + (answer or 0) <= window:
         return call
@@ -99,6 +97,5 @@ def _texts(call: Call) -> Iterator[str]:
         yield call.prefill
 
 
-def _other_tokens(call: Call) -> int:
-    pictures = sum(len(message.images) for message in call.messages)
-    return _MESSAGE * len(call.messages) + _PICTURE * pictures
+def _pictures(call: Call) -> int:
+    return PICTURE_TOKENS * sum(len(message.images) for message in call.messages)
