@@ -228,6 +228,15 @@ async def test_what_no_other_can_better_is_raised(
     assert second.requests == []
 
 
+@pytest.mark.parametrize("error", [LLMContentError("refused"), LLMOutputError("no JSON")])
+async def test_a_refusal_without_a_status_is_raised(second: Loopback, error: LLMError) -> None:
+    """What a model refused inside a success is refused: nobody else is asked (S3-05)."""
+    with pytest.raises(type(error)):
+        await LLMProviderFactory(connectors=[MockConnector([error]), two(second)]).complete("q")
+
+    assert second.requests == []
+
+
 async def test_a_wrong_option_goes_to_nobody(server: Loopback, second: Loopback) -> None:
     """A mistake of the caller is told, and neither counts nor fails over (S3-05)."""
     book = HealthBook()
