@@ -45,10 +45,12 @@ def shell(server: Loopback, tmp_path: Path) -> Iterator[Kernel]:
     """Give a kernel that asks the loopback server and has the key in its environment."""
     setup = (
         "from llmport_magic import configure\n"
-        f"configure(provider='openai', base_url={server.url!r}, model='m-1', attempts=1)\n"
+        "configure(provider='openai', model='m-1', attempts=1)\n"
         "import logging; logging.basicConfig(level=logging.DEBUG, force=True)"
     )
-    with kernel(tmp_path / "work", OPENAI_API_KEY=KEY) as running:
+    # The key may go there: what names the address is as strong as what holds the key.
+    own = {"OPENAI_API_KEY": KEY, "LLMPORT_LLM__OPENAI__BASE_URL": server.url}
+    with kernel(tmp_path / "work", **own) as running:
         assert running.run("%xmode Verbose").status == "ok"
         assert running.run(setup).status == "ok"
         yield running
