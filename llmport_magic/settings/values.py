@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -197,6 +198,7 @@ OF_A_PROVIDER = (
 )
 _AT_LEAST_ONE = ("attempts", "pool_size", "tries")
 _MAY_BE_ENDLESS = ("requests_per_minute", "tokens_per_minute", "burst")
+_ONE_LINE = re.compile(r"[^\n]*\Z")
 _SHAPES: dict[Any, str] = {
     tuple: "a list of texts",
     Mapping: "a table",
@@ -293,8 +295,9 @@ def checked(name: str, value: Any, source: str) -> Any:
 
 def _headers(table: Mapping[str, Any]) -> dict[str, str | Secret]:
     for name, value in table.items():
-        text = value.reveal() if isinstance(value, Secret) else value
-        if not isinstance(name, str) or not isinstance(text, str) or "\n" in name + text:
+        plain = isinstance(value, str) and "\n" not in value
+        one_line = value.matches(_ONE_LINE) if isinstance(value, Secret) else plain
+        if not isinstance(name, str) or "\n" in name or not one_line:
             _fail()
     return hidden(table)
 
