@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/limits.md",
     "docs/registry.md",
     "docs/seed-names.md",
+    "docs/proxies.md",
     "docs/settings.md",
     "docs/tools.md",
     "README.md",
