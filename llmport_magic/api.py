@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,15 @@ from typing import Any
 from llmport_magic import bridge
 from llmport_magic.errors import ConsentRequired, MissingKeyError
 from llmport_magic.pipeline import write
-from llmport_magic.progress import Drafted, Left, ModuleRequest, PipelineEvent, Selected, Stored
+from llmport_magic.progress import (
+    Drafted,
+    Left,
+    ModuleRequest,
+    Noted,
+    PipelineEvent,
+    Selected,
+    Stored,
+)
 from llmport_magic.registration import Registered, needs_consent, register
 from llmport_magic.session import Session, session
 from llmport_magic.settings import resolve
@@ -29,6 +38,12 @@ class Made:
 
 def _silent(event: PipelineEvent) -> None:
     """Show nothing."""
+
+
+def _warn(event: PipelineEvent) -> None:
+    """Tell what the user should know, for example that another provider answers."""
+    if isinstance(event, Noted):
+        warnings.warn(event.text, UserWarning, stacklevel=2)
 
 
 def make(
@@ -180,7 +195,7 @@ def _make(
         update=update,
         regenerate=regenerate,
     )
-    made = make(request, session())
+    made = make(request, session(), show=_warn)
     if made.module is None:
         verdict = made.event.verdict if isinstance(made.event, (Stored, Selected)) else None
         reasons = "; ".join(verdict.findings[:3]) if verdict else ""

@@ -26,8 +26,10 @@ DOCUMENTS = (
     "docs/registry.md",
     "docs/seed-names.md",
     "docs/proxies.md",
+    "docs/router.md",
     "docs/settings.md",
     "docs/tools.md",
+    "docs/troubleshooting.md",
     "README.md",
 )
 _CODE = re.compile(r"`([^`\n]+)`")

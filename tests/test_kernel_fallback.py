@@ -124,6 +124,18 @@ def test_what_was_shown_is_not_asked_for_again(
     assert "x = 1" in json.dumps(journal(shell.folder))
 
 
+def test_a_script_is_warned(shell: Kernel, first: Loopback, second: Loopback) -> None:
+    """`llmport()` fails over, too, and a warning says who failed (S3-05)."""
+    asks_groq_next(shell)
+    first.always(failure(500, "out of order"))
+    second.always(streamed(FENCED))
+    outcome = shell.run("from llmport_magic import llmport\nllmport('circle', 'A circle.').area(2)")
+
+    assert outcome.status == "ok", outcome.shown
+    assert "12.566" in outcome.result
+    assert "openai failed (`openai` answered 500 (out of order)" in outcome.stderr
+
+
 def test_all_failed_is_one_line(shell: Kernel, first: Loopback, second: Loopback) -> None:
     """Where nobody answers the cell's error names both, and the log has both (S3-05)."""
     asks_groq_next(shell)
