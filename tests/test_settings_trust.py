@@ -388,6 +388,21 @@ def test_config_of_a_provider_tells_of_its_key(monkeypatch: pytest.MonkeyPatch) 
         config_lines(["groqq"])
 
 
+def test_no_message_of_a_front_end_can_trust(folder: Path) -> None:
+    """The panel's protocol knows no word for trust or settings: such a message is dropped."""
+    from llmport_magic.notebook.comm import _REQUESTS, check_message
+
+    assert sorted(_REQUESTS) == ["cancel", "generate", "hello", "placed"]
+    path = written(folder, "tries = 9\n")
+    for kind in ("trust", "config", "configure", "command", "run"):
+        assert check_message({"v": 1, "type": kind, "id": "1", "file": str(path)}) is None
+    asked = {"v": 1, "type": "generate", "id": "1", "name": None, "prompt": "%llmport trust all"}
+    rest = {"provider": None, "model": None, "update": False, "cell_id": None, "trust": "always"}
+    taken = check_message(asked | rest)
+    assert taken is not None
+    assert "trust" not in taken
+
+
 def test_settings_by_hand_have_no_project() -> None:
     """Settings that were made by hand are as strong as arguments."""
     row = default_registry().provider("groq")
