@@ -12,6 +12,8 @@ import pytest
 from scripted import GOOD, PROMPT, Script, fenced, scripted
 
 from llmport_magic import session as sessions
+from llmport_magic.llm.mock import MockConnector
+from llmport_magic.llm.registry import default_registry, register_provider
 from llmport_magic.notebook import comm
 from llmport_magic.notebook.widget import Panel
 from llmport_magic.settings import configure
@@ -117,6 +119,23 @@ def test_the_panel_takes_the_road_of_the_magic(folder: Path, script: Script) -> 
     front.say(generate(id="g2"))
     time.sleep(0.1)
     assert script.calls == 1
+
+
+def test_the_panel_is_told_who_answers_instead(folder: Path, script: Script) -> None:
+    """Where `fallback` is set, the panel hears who failed and sees who is asked then (S3-05)."""
+    script.answers.insert(0, ConnectionError("down"))
+    configure(fallback=["second"])
+    register_provider("second", connector=MockConnector([fenced(GOOD)], model="s2"), replace=True)
+    front = FakeComm()
+    comm.Link(front)
+    front.say(generate())
+    front.wait_for("done")
+
+    started = [(m["provider"], m["model"]) for m in front.sent if m["type"] == "started"]
+    assert started == [("scripted", "s1"), ("second", "s2")]
+    notes = [message["text"] for message in front.sent if message["type"] == "note"]
+    assert "scripted failed (ConnectionError: down): second is asked" in notes
+    default_registry().unregister_provider("second")
 
 
 def test_a_failure_is_told_in_one_line(folder: Path, script: Script) -> None:
