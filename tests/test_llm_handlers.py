@@ -270,6 +270,19 @@ def test_no_module_is_made_of_an_error(
     assert not (tmp_path / "circle.py").exists()
 
 
+async def test_a_server_without_a_named_model_is_asked_what_it_serves(server: Loopback) -> None:
+    """A handler knows its model where a server tells it, and is made where none answers (S2-07)."""
+    server.always(raw(json.dumps({"object": "list", "data": [{"id": "served"}]})))
+
+    handler = await create_llm_handler("local", base_url=server.url)
+    nobody = await create_llm_handler("local", base_url="http://127.0.0.1:9", attempts=1)
+
+    assert handler.model_name_for_api == "served"
+    assert nobody.model_name_for_api == ""
+    with pytest.raises(LLMError, match=r"127\.0\.0\.1:9"):
+        await nobody.generate_text("q")
+
+
 @pytest.mark.parametrize("name", ["prefer", "errors"])
 async def test_choices_are_said(name: str) -> None:
     """An unknown choice is refused with those that there are."""
