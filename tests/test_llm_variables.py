@@ -76,12 +76,12 @@ def test_the_packages_own_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None
         "GOOGLE_API_KEY",
     )
     for name in reversed(names):
-        monkeypatch.setenv(name, f"{KEY}-{name}")
+        monkeypatch.setenv(name, f"{KEY}-{names.index(name)}")
         llm = LLMProvider.from_name("gemini")
         assert isinstance(llm, LLMProvider)
         key = llm._key().secret
         assert key is not None
-        assert key.reveal() == f"{KEY}-{name}"
+        assert key.reveal() == f"{KEY}-{names.index(name)}"
 
 
 def test_an_argument_wins_over_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
