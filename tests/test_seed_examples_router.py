@@ -7,8 +7,12 @@ Only the imports are ours, and the addresses lead to servers on this machine.
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +29,7 @@ from llmport_magic.llm import (
 from llmport_magic.llm.capabilities import ProviderType
 from llmport_magic.llm.registry import default_registry
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "router.md"
 KEY = "planted-key-0123456789abcdef"
 FORMATS = {"openai": OpenAIChat(), "anthropic": AnthropicMessages(), "ollama": OllamaChat()}
 
@@ -223,3 +228,26 @@ def test_the_chain_can_be_printed(
         said
         == "openai ('anthropic',) LLMProviderFactory(openai -> anthropic -> local? -> ollama?)\n"
     )
+
+
+async def test_the_page_about_the_router_runs(
+    servers: dict[str, Loopback], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks of our own page run one after the other, and print what it says (S3-51)."""
+    scope: dict[str, Any] = {}
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    # Its last block looks at everybody; a list of models is all that they are asked for.
+    for block in blocks:
+        outcome = eval(compile(block, str(PAGE), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), scope)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    said = capsys.readouterr().out.splitlines()
+    assert len(blocks) == 4
+    assert said[0] == "LLMProviderFactory(openai -> anthropic -> local? -> ollama?)"
+    assert said[1].startswith("I am openai openai [{'provider': 'openai'")
+    assert said[2:] == [
+        f"{name}: 100.0% success rate" for name in ("openai", "anthropic", "local", "ollama")
+    ]
