@@ -141,7 +141,9 @@ def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch, value: str 
     if value is not None:
         monkeypatch.setenv("MINE_SECRET", value)
 
-    with pytest.raises(ConfigError, match=r"`\$\{MINE_SECRET\}` in `\[llm\.mine\]` of .* not set"):
+    with pytest.raises(
+        ConfigError, match=r"`\$\{MINE_SECRET\}` of `api_key` in `\[llm\.mine\]` .* not set"
+    ):
         made({"base_url": "https://h.example/v1", "api_key": "${MINE_SECRET}"})
 
 
@@ -180,6 +182,31 @@ def test_a_bad_section_is_helped(section: dict[str, Any], said: str) -> None:
     """A misspelt field, a bad value and a pair of equals are named with their section (S4-16)."""
     with pytest.raises(ConfigError, match=said):
         made(section)
+
+
+def test_a_mistake_in_a_file_names_its_line(tmp_path: Path) -> None:
+    """What is wrong in a section is told with file and line (S4-16)."""
+    path = written(tmp_path, "[llm.groq]\nmodel = 'm'\nmax_tokens = 'many'\n")
+
+    with pytest.raises(ConfigError, match=r"`max_tokens` in `\[llm\.groq\]` of .*, line 3 must be"):
+        LLMProvider.from_config(None, "groq", load_project_config(path))
+
+
+def test_a_section_may_say_all_that_a_provider_has() -> None:
+    """Headers, options and deadlines stand in a section as in any settings (S4-16)."""
+    llm = made(
+        {
+            "base_url": "https://h.example/v1",
+            "headers": {"x-key": KEY},
+            "options": {"num_ctx": 9},
+            "max_retries": 0,
+            "first_byte_timeout": 3,
+        }
+    )
+
+    assert llm.config.headers == {"x-key": Secret(KEY)}
+    assert (llm.config.options, llm.config.retry.attempts) == ({"num_ctx": 9}, 1)
+    assert llm.config.limits.first_byte == 3
 
 
 def test_a_bad_key_is_not_shown() -> None:

@@ -337,11 +337,17 @@ def named_connector(
     Raises:
         ConfigError: there is no provider of that name.
     """
-    from llmport_magic.llm.provider import LLMProvider
-
     registry = _or_default(registry)
     row = registry.provider(name)
-    resolved = resolve(provider=row.name, **settings)
+    return connector_of(row, resolve(provider=row.name, **settings), registry, ctx)
+
+
+def connector_of(
+    row: Provider, resolved: Settings, registry: LLMRegistry, ctx: Any = None
+) -> BaseLLMConnector:
+    """Make a connector of a row, which need not be in the registry; see `named_connector`."""
+    from llmport_magic.llm.provider import LLMProvider
+
     if row.connector is not None:
         return connector_for(resolved, registry)
     resolved = settings_of(row, resolved, row.preset_model)

@@ -27,6 +27,7 @@ from llmport_magic.settings.project import (
     project_files,
     trust,
 )
+from llmport_magic.settings.reading import Content, read_settings
 from llmport_magic.settings.resolution import (
     configure,
     for_another,
@@ -37,11 +38,13 @@ from llmport_magic.settings.resolution import (
     times_changed,
     unknown_variables,
 )
+from llmport_magic.settings.tables import section_values
 from llmport_magic.settings.values import OF_A_PROVIDER, PROVIDER_BOUND, Settings, setting_names
 
 __all__ = [
     "OF_A_PROVIDER",
     "PROVIDER_BOUND",
+    "Content",
     "Held",
     "ProviderNames",
     "Rank",
@@ -62,9 +65,11 @@ __all__ = [
     "notebook_file",
     "origin",
     "project_files",
+    "read_settings",
     "reset_configuration",
     "resolve",
     "resolve_for",
+    "section_values",
     "setting_names",
     "times_changed",
     "trust",

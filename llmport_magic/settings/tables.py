@@ -95,6 +95,20 @@ def layer_of_file(content: Content, rank: Rank, note: str = "") -> Layer:
     return _noted(layer, note) if note else layer
 
 
+def section_values(section: Mapping[str, Any], place: Callable[[str], str]) -> dict[str, Any]:
+    """Check the settings of one provider, and put the environment's values in place.
+
+    Args:
+        section: by their names, or other words for them.
+        place: says where a field stands.
+
+    Raises:
+        ConfigError: an unknown setting, a bad value or a variable that is not set.
+    """
+    given = _given(section, OF_A_PROVIDER, place)
+    return {name: expanded(one, name).value for name, one in given.items()}
+
+
 def layer_of_providers(content: Content, rank: Rank) -> Layer:
     """Read the tables of providers in another program's file, as far as they are settings."""
     sections = content.table.get(SECTIONS)

@@ -203,6 +203,7 @@ _SHAPES: dict[Any, str] = {
     tuple: "a list of texts",
     Mapping: "a table",
     "headers": "a table of texts",
+    "api_key": "str",
 }
 _NO_SETTINGS = ("sources", "ranks", "layers")
 # Other words for the same settings, and what their values are multiplied with.
@@ -287,10 +288,10 @@ def checked(name: str, value: Any, source: str) -> Any:
             _fail()
         return _headers(found) if name == "headers" else found
     except (TypeError, ValueError, OverflowError):
-        shown = "the value given" if name in ("api_key", "headers") else f"`{value}`"
+        shown = "" if name in ("api_key", "headers") else f", not `{value}`"
         shape = _SHAPES.get(name) or _SHAPES.get(typing.get_origin(kind)) or kind.__name__
         more = " of 1 or more" if name in _AT_LEAST_ONE else ""
-        raise ConfigError(f"`{name}` in {source} must be {shape}{more}, not {shown}") from None
+        raise ConfigError(f"`{name}` in {source} must be {shape}{more}{shown}") from None
 
 
 def _headers(table: Mapping[str, Any]) -> dict[str, str | Secret]:
@@ -309,7 +310,7 @@ def _converted(kind: Any, value: Any) -> Any:
     if kind in (int, float):
         return _number(kind, value)
     if kind is Secret:
-        return Secret(value)
+        return Secret(value) if isinstance(value, (str, Secret)) else _fail()
     if isinstance(value, Secret):
         _fail()
     if origin is tuple:
