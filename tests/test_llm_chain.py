@@ -173,6 +173,15 @@ async def test_a_key_that_comes_later_counts(monkeypatch: pytest.MonkeyPatch) ->
     assert (await factory.get_provider()).provider_name == "groq"
 
 
+async def test_a_model_that_is_not_installed_is_not_healthy() -> None:
+    """The embedded model without its weights is unconfigured, with what installs it (S3-10)."""
+    health = await create_llm_factory({"provider": "embedded"}).health_check()
+
+    assert health["providers"]["embedded"]["status"] == "unconfigured"
+    assert "model install" in health["providers"]["embedded"]["error"]
+    assert health["primary_provider"] is None
+
+
 def test_another_registry_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Providers and keys are looked up in the registry that is given."""
     registry = LLMRegistry.create_default(credential_manager={"deepseek": KEY})

@@ -115,6 +115,10 @@ class Chain(ABC):
         """Look whether a candidate that is not certain can be asked; this may take 0.3 s."""
         return True
 
+    def is_installed(self, name: str) -> bool:  # noqa: ARG002
+        """Tell whether what a provider stands on is on this machine."""
+        return True
+
     def refuse(self) -> ConfigError:
         """Say why nobody can be asked at all."""
         return ConfigError("nobody can be asked: give the router a connector")
@@ -306,6 +310,10 @@ class ConfiguredChain(Chain):
         """Look whether a local server answers."""
         row, settings = self._row(name), self._settings_for(name)
         return why_available(row, settings, self._registry) is not None
+
+    def is_installed(self, name: str) -> bool:
+        """Tell whether the embedded model has its weights; the others need nothing."""
+        return name != "embedded" or self.is_here(name)
 
     def refuse(self) -> ConfigError:
         """Say how somebody could be asked."""

@@ -46,6 +46,8 @@ async def look(
     began = time.monotonic()
     try:
         connector = await bridge.in_thread(chain.connector, name)
+        if not await bridge.in_thread(chain.is_installed, name):
+            raise ConfigError(f"`{name}` is not installed: `%llmport model install`")
         health = health_of(book, name, connector)
         why = await _failure(connector, timeout)
     except Exception as error:  # noqa: BLE001 - whatever it is, the others are looked at
