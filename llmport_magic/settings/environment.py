@@ -11,8 +11,8 @@ _NETWORK_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower
 
 
 def variables() -> Mapping[str, str]:
-    """Give the environment variables as they are now."""
-    return os.environ
+    """Give a copy of the environment variables, which is looked up in much faster."""
+    return dict(os.environ)
 
 
 def user_config_file() -> Path:
