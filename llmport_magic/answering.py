@@ -21,8 +21,8 @@ from llmport_magic.settings import Settings
 
 if TYPE_CHECKING:
     from llmport_magic.llm.connector import BaseLLMConnector
-    from llmport_magic.llm.failover import Asking
     from llmport_magic.llm.reply import LLMResponse
+    from llmport_magic.llm.routing.failover import Asking
     from llmport_magic.llm.streams import ResponseStream
     from llmport_magic.modules.examples import Example
     from llmport_magic.modules.prompts import Request
@@ -71,8 +71,8 @@ def _chosen(settings: Settings) -> tuple[str, str, BaseLLMConnector]:
     if not settings.fallback:
         provider, why = choose_provider(settings)
         return provider, why, connector_for(replace(settings, provider=provider))
-    from llmport_magic.llm.health import shared_book
-    from llmport_magic.llm.router import LLMProviderFactory
+    from llmport_magic.llm.routing.health import shared_book
+    from llmport_magic.llm.routing.router import LLMProviderFactory
 
     try:
         provider, why = choose_provider(settings)

@@ -14,12 +14,12 @@ from llmport_magic.llm.capabilities import LLMCapabilities, LLMProfile, Provider
 from llmport_magic.llm.mock import MockConnector
 from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.registry import LLMRegistry, default_registry, register_provider
-from llmport_magic.llm.router import LLMProviderFactory, create_llm_factory
+from llmport_magic.llm.routing.router import LLMProviderFactory, create_llm_factory
 from llmport_magic.settings import configure
 
 pytestmark = [
     pytest.mark.usefixtures("own_registry"),
-    pytest.mark.filterwarnings("ignore::llmport_magic.llm.router.LLMFailoverWarning"),
+    pytest.mark.filterwarnings("ignore::llmport_magic.llm.routing.router.LLMFailoverWarning"),
 ]
 
 KEY = "planted-key-0123456789abcdef"

@@ -222,7 +222,7 @@ async def test_a_model_of_the_catalogue_has_its_window(server: Loopback) -> None
 
 async def test_a_model_with_a_larger_window_is_asked_instead(server: Loopback) -> None:
     """A router goes on to the next provider, and holds nothing against the first one's health."""
-    from llmport_magic.llm.failover import may_do_better, speaks_against
+    from llmport_magic.llm.routing.failover import may_do_better, speaks_against
 
     error = LLMContextError("too long", window=1)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmport_magic.errors import LLMError
-from llmport_magic.llm.health import Health, HealthBook, Patience
+from llmport_magic.llm.routing.health import Health, HealthBook, Patience
 
 PATIENCE = Patience()
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)

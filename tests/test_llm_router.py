@@ -39,15 +39,17 @@ from llmport_magic.errors import (
 )
 from llmport_magic.llm.capabilities import LLMCapabilities, ProviderType
 from llmport_magic.llm.connector import BaseLLMConnector
-from llmport_magic.llm.health import HealthBook
 from llmport_magic.llm.mock import MockConnector
 from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
-from llmport_magic.llm.router import LLMFailoverWarning, LLMProviderFactory
+from llmport_magic.llm.routing.health import HealthBook
+from llmport_magic.llm.routing.router import LLMFailoverWarning, LLMProviderFactory
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.wire import Limits
 
-pytestmark = pytest.mark.filterwarnings("ignore::llmport_magic.llm.router.LLMFailoverWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::llmport_magic.llm.routing.router.LLMFailoverWarning"
+)
 
 BLOCKED = raw(
     '{"error": {"message": "blocked", "code": "content_filter"}}',

@@ -204,7 +204,11 @@ def test_every_ordinary_module_has_an_outline(source: str) -> None:
 
 def test_our_own_files_are_much_shorter() -> None:
     """Of this package's own files one function's excerpt leaves half out or more (S3-61)."""
-    for name, about in (("strategy", "first_attempt"), ("extraction", "_is_prose"), ("gate", "parses")):
+    for name, about in (
+        ("strategy", "first_attempt"),
+        ("extraction", "_is_prose"),
+        ("gate", "parses"),
+    ):
         source = (Path(outline.__file__).parent / f"{name}.py").read_text("utf-8")
         sent = excerpt(source, about)
         assert sent is not None

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         register_provider,
     )
     from llmport_magic.llm.reply import Chunk, LLMResponse
-    from llmport_magic.llm.router import (
+    from llmport_magic.llm.routing.router import (
         LLMFailoverWarning,
         LLMProviderFactory,
         create_llm_factory,
@@ -110,7 +110,7 @@ _HOMES = {
     "provider": ("LLMConfig", "LLMProvider"),
     "registry": ("CONNECTOR_MAP", "LLMRegistry", "PROVIDER_CONFIG", "register_provider"),
     "reply": ("Chunk", "LLMResponse"),
-    "router": ("LLMFailoverWarning", "LLMProviderFactory", "create_llm_factory"),
+    "routing.router": ("LLMFailoverWarning", "LLMProviderFactory", "create_llm_factory"),
     "streams": ("ResponseStream",),
     "tools": ("Tool", "ToolBox", "ToolFailure"),
     "transport": ("LLMConnectionError", "LLMStatusError", "LLMTimeoutError"),

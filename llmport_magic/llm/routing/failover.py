@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from llmport_magic.llm.connector import BaseLLMConnector
-    from llmport_magic.llm.health import Health
     from llmport_magic.llm.reply import LLMResponse
+    from llmport_magic.llm.routing.health import Health
 
 # Of the statuses below 500: bad key, no credit, not allowed, no such model, too late, too often.
 _ELSEWHERE = frozenset({401, 402, 403, 404, 408, 409, 410, 425, 429})

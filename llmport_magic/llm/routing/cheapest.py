@@ -12,9 +12,9 @@ from llmport_magic.llm.retirement import has_ended
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMProfile
-    from llmport_magic.llm.chain import Candidate
     from llmport_magic.llm.messages import Message
     from llmport_magic.llm.registry import LLMRegistry
+    from llmport_magic.llm.routing.chain import Candidate
 
 PREFERENCES = ("cheap",)
 # An answer whose length nobody limits is taken to be so long, in tokens.

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm.capabilities import LLMCapabilities, ProviderType
-from llmport_magic.llm.chain import Candidate, Chain, ConfiguredChain, GivenChain
 from llmport_magic.llm.connector import BaseLLMConnector, Messages
-from llmport_magic.llm.failover import OnAsk, Record
-from llmport_magic.llm.health import HealthBook, Patience
 from llmport_magic.llm.messages import Message, as_messages
-from llmport_magic.llm.probing import look
 from llmport_magic.llm.reply import Chunk, LLMResponse
-from llmport_magic.llm.route import Relayed, Route, Wish
-from llmport_magic.llm.router_config import sections_of, translated
+from llmport_magic.llm.routing.chain import Candidate, Chain, ConfiguredChain, GivenChain
+from llmport_magic.llm.routing.config import sections_of, translated
+from llmport_magic.llm.routing.failover import OnAsk, Record
+from llmport_magic.llm.routing.health import HealthBook, Patience
+from llmport_magic.llm.routing.probing import look
+from llmport_magic.llm.routing.route import Relayed, Route, Wish
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.settings import Settings, resolve
 
@@ -298,7 +298,7 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
         candidates = self._chain.candidates(kept=True)
         model = str(options.get("model") or "")
         if prefer is not None:
-            from llmport_magic.llm.cheapest import cheapest, check_preference
+            from llmport_magic.llm.routing.cheapest import cheapest, check_preference
 
             check_preference(prefer)
             return cheapest(candidates, self._registry, given, options)

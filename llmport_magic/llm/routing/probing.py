@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm.failover import reason, status_of
-from llmport_magic.llm.health import Health
 from llmport_magic.llm.retry import elsewhere
-from llmport_magic.llm.route import health_of
+from llmport_magic.llm.routing.failover import reason, status_of
+from llmport_magic.llm.routing.health import Health
+from llmport_magic.llm.routing.route import health_of
 from llmport_magic.secrets import scrub
 
 if TYPE_CHECKING:
-    from llmport_magic.llm.chain import Chain
     from llmport_magic.llm.connector import BaseLLMConnector
-    from llmport_magic.llm.health import HealthBook, Patience
+    from llmport_magic.llm.routing.chain import Chain
+    from llmport_magic.llm.routing.health import HealthBook, Patience
 
 # A server without such a list is there all the same.
 _NO_LIST = (404, 405)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm.failover import Asking, OnAsk, Record, Turn
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.reply import Chunk, LLMResponse
+from llmport_magic.llm.routing.failover import Asking, OnAsk, Record, Turn
 
 if TYPE_CHECKING:
-    from llmport_magic.llm.chain import Candidate, Chain
     from llmport_magic.llm.connector import BaseLLMConnector
-    from llmport_magic.llm.health import Health, HealthBook, Patience
     from llmport_magic.llm.messages import Message
+    from llmport_magic.llm.routing.chain import Candidate, Chain
+    from llmport_magic.llm.routing.health import Health, HealthBook, Patience
     from llmport_magic.llm.streams import ResponseStream
 
 T = TypeVar("T")

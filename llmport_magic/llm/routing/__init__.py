@@ -1,0 +1,1 @@
+"""Who is asked where one provider fails: the chain, its health, and a connector over all of it."""
