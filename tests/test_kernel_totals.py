@@ -25,12 +25,10 @@ def server() -> Iterator[Loopback]:
 @pytest.fixture
 def shell(server: Loopback, tmp_path: Path) -> Iterator[Kernel]:
     """Give a kernel that asks the loopback server as OpenAI's cheapest model."""
-    setup = (
-        "from llmport_magic import configure\n"
-        f"configure(provider='openai', base_url={server.url!r}, model='gpt-4o-mini')"
-    )
+    setup = "from llmport_magic import configure\nconfigure(provider='openai', model='gpt-4o-mini')"
     key = "test-key-0123456789abcdef"
-    with kernel(tmp_path / "work", OPENAI_API_KEY=key) as running:
+    where = {"OPENAI_API_KEY": key, "LLMPORT_LLM__OPENAI__BASE_URL": server.url}
+    with kernel(tmp_path / "work", **where) as running:
         assert running.run(setup).status == "ok"
         yield running
 
