@@ -15,7 +15,7 @@ from llmport_magic.llm.capabilities import LLMProfile, Provider
 from llmport_magic.llm.catalogue import ALIASES, RATES, Place, provider_from
 from llmport_magic.llm.models import Models
 from llmport_magic.secrets import Secret
-from llmport_magic.settings import user_config_file
+from llmport_magic.settings import user_config_file, yaml_problem
 
 _HEAD = "# A provider of llmport_magic, as `registry.load_provider_file` reads it.\n"
 
@@ -122,11 +122,8 @@ def _read(path: Path) -> tuple[Any, Mapping[tuple[str, ...], int]]:
         node = loader.get_single_node()
         content = None if node is None else loader.construct_document(node)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "strerror", None) or error
-        line = f" (line {mark.line + 1})" if mark else ""
-        said = " ".join(str(what).split())
-        raise ConfigError(f"{path.name} cannot be read: {said}{line}: check the file") from None
+        said = getattr(error, "strerror", None) or yaml_problem(error)
+        raise ConfigError(f"{path.name} cannot be read: {said}: check the file") from None
     lines: dict[tuple[str, ...], int] = {}
     for keys, at in () if node is None else _lines(node, (), set()):
         below = keys[1:] if keys[0] == "provider" else keys

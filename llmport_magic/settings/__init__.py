@@ -27,7 +27,7 @@ from llmport_magic.settings.project import (
     project_files,
     trust,
 )
-from llmport_magic.settings.reading import Content, read_settings
+from llmport_magic.settings.reading import Content, read_settings, yaml_problem
 from llmport_magic.settings.resolution import (
     configure,
     for_another,
@@ -75,4 +75,5 @@ __all__ = [
     "trust",
     "unknown_variables",
     "user_config_file",
+    "yaml_problem",
 ]

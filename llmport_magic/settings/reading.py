@@ -23,6 +23,7 @@ _MOST_BYTES = 1_000_000
 _MOST_FIELDS = 10_000
 # A file that is written twice within a tick of its clock has the same time both times.
 _TICK_NANOSECONDS = 50_000_000
+_LONGEST_SIGN = len(r"'\t'")
 _TOML_SKIPPED = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
 )
@@ -30,6 +31,7 @@ _TOML_NAME = re.compile(r'"[^"]*"|\'[^\']*\'|[\w-]+')
 _TOML_DOTTED = rf"(?:{_TOML_NAME.pattern})(?:\s*\.\s*(?:{_TOML_NAME.pattern}))*"
 _TOML_HEADER = re.compile(rf"^\s*\[\[?\s*({_TOML_DOTTED})\s*\]")
 _TOML_KEY = re.compile(rf"^\s*({_TOML_DOTTED})\s*=")
+_QUOTED = re.compile(r"""'.'|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _ENV_LINE = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_]\w*)[ \t]*=[ \t]*"""
     r"""(?:(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)")[ \t]*(?:\#.*)?|(?P<plain>.*))$""",
@@ -131,7 +133,12 @@ def read_settings(path: Path) -> Content:
         raise ConfigError(
             f"settings file `{path}` is too long: {_MOST_BYTES:,} bytes are read at most"
         )
-    content = _content(path, data)
+    try:
+        content = _content(path, data)
+    except ConfigError as error:
+        # A traceback with locals would print the keys of a file that has a slip somewhere else.
+        del data
+        raise error.with_traceback(None) from None
     if time.time_ns() - found.st_mtime_ns > _TICK_NANOSECONDS:
         _read[str(path)] = (state, content)
     return content
@@ -217,8 +224,20 @@ def _yaml(text: str) -> tuple[Any, Lines]:
         table = yaml.safe_load(text)
         _check_number(table)
         return {} if table is None else table, _yaml_lines(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(yaml_problem(error)) from None
+
+
+def yaml_problem(error: Exception) -> str:
+    """Say what is wrong with a YAML text, and where, without any of the text: it may hold keys."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+    # A single character in the wrong place is no key.
+    what = _QUOTED.sub(
+        lambda found: found[0] if len(found[0]) <= _LONGEST_SIGN else "…",
+        " ".join(str(said).split()),
+    )
+    return f"{what} (line {mark.line + 1})" if mark else what
 
 
 def _yaml_lines(text: str) -> Lines:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.secrets import Secret, hidden
+from llmport_magic.secrets import Secret, hidden, redact
 from llmport_magic.settings.layer import Layer, Rank
 
 
@@ -198,6 +198,9 @@ OF_A_PROVIDER = (
 )
 _AT_LEAST_ONE = ("attempts", "pool_size", "tries")
 _MAY_BE_ENDLESS = ("requests_per_minute", "tokens_per_minute", "burst")
+# Or addresses with one in them, or what somebody took for a place for them.
+_MAY_HOLD_KEYS = ("api_key", "api_key_env", "api_key_file", "base_url", "headers", "options")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*\Z")
 _ONE_LINE = re.compile(r"[^\n]*\Z")
 _SHAPES: dict[Any, str] = {
     tuple: "a list of texts",
@@ -259,7 +262,9 @@ def _counted(name: str, kind: type[int | float], value: Any, source: str) -> int
     try:
         return _number(kind, value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"`{name}` in {source} must be {kind.__name__}, not `{value}`") from None
+        raise ConfigError(
+            f"`{name}` in {source} must be {kind.__name__}, not `{redact(str(value))}`"
+        ) from None
 
 
 @cache
@@ -280,18 +285,32 @@ def checked(name: str, value: Any, source: str) -> Any:
         choices = typing.get_args(kind)
         if value in choices:
             return value
-        raise ConfigError(f"`{name}` in {source} is one of {', '.join(choices)}, not `{value}`")
+        raise ConfigError(
+            f"`{name}` in {source} is one of {', '.join(choices)}, not `{redact(str(value))}`"
+        )
     try:
         found = _converted(kind, value)
         endless = isinstance(found, float) and math.isinf(found) and name not in _MAY_BE_ENDLESS
         if endless or (name in _AT_LEAST_ONE and found < 1):
             _fail()
-        return _headers(found) if name == "headers" else found
+        if name == "headers":
+            found = _headers(found)
     except (TypeError, ValueError, OverflowError):
-        shown = "" if name in ("api_key", "headers") else f", not `{value}`"
+        shown = "" if name in _MAY_HOLD_KEYS else f", not `{redact(str(value))}`"
         shape = _SHAPES.get(name) or _SHAPES.get(typing.get_origin(kind)) or kind.__name__
         more = " of 1 or more" if name in _AT_LEAST_ONE else ""
         raise ConfigError(f"`{name}` in {source} must be {shape}{more}{shown}") from None
+    if name == "api_key_env":
+        _check_variables(found, source)
+    return found
+
+
+def _check_variables(names: tuple[str, ...], source: str) -> None:
+    if any(not _VARIABLE.match(name) or redact(name) != name for name in names):
+        raise ConfigError(
+            f"`api_key_env` in {source} must be the name of the variable that holds the key, not "
+            "the key itself"
+        )
 
 
 def _headers(table: Mapping[str, Any]) -> dict[str, str | Secret]:
