@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from types import ModuleType
 from typing import Any
 
 import httpcore
@@ -14,7 +16,7 @@ from loopback import HANG, Loopback, data, event, events, reply
 
 from llmport_magic.errors import LLMStreamError
 from llmport_magic.llm.clients import make_client, route_to
-from llmport_magic.llm.sockets import Backend
+from llmport_magic.llm.sockets import Backend, spare_searches
 from llmport_magic.llm.wire import Limits, Network
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -153,3 +155,52 @@ async def test_a_stream_that_fails_gives_its_connection_back(end: tuple[Any, ...
         there.script(reply("still here"))
 
         assert (await llm.complete("q")).content == "still here"
+
+
+class _Searches:
+    """Counts the searches for one package, as the first of Python's finders."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.count = 0
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Find nothing."""
+        self.count += name == self._name
+
+
+async def test_no_call_searches_the_disk_for_a_package(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the first call has loaded what it needs, no call looks for `sniffio` any more."""
+    searches = _Searches("sniffio")
+    server.always(reply())
+    llm = asking(server)
+    await llm.complete("q")
+    monkeypatch.setattr(sys, "meta_path", [searches, *sys.meta_path])
+    for _ in range(3):
+        await llm.complete("q")
+
+    assert searches.count == 0
+
+
+async def test_where_sniffio_is_loaded_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trio loads sniffio: what that says counts, as without us."""
+    spare_searches(httpcore)
+    library = sys.modules["httpcore._synchronization"].current_async_library
+    assert library() == "asyncio"
+    told = ModuleType("sniffio")
+    told.current_async_library = lambda: "trio"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sniffio", told)
+    monkeypatch.setattr("httpcore._synchronization.trio", ModuleType("trio"))
+
+    assert library() == "trio"
+
+
+def test_another_version_of_the_pool_is_left_as_it_is() -> None:
+    """Where the pool asks in another way, or was seen to before, nothing is changed."""
+    spare_searches(ModuleType("httpcore_of_tomorrow"))
+    before = sys.modules["httpcore._synchronization"].current_async_library
+    spare_searches(httpcore)
+
+    assert sys.modules["httpcore._synchronization"].current_async_library is before

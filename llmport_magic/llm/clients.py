@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.addresses import is_loopback
-from llmport_magic.llm.sockets import Backend
+from llmport_magic.llm.sockets import Backend, spare_searches
 from llmport_magic.secrets import guard_logs
 from llmport_magic.settings import names_proxy, network_environment
 
@@ -201,6 +201,7 @@ def make_client(http: ModuleType, route: Route, handler: Any = None) -> Client:
         # There is no public way to hand it over; a version that has another name keeps its own.
         core = import_module(http.__name__.replace("httpx", "httpcore"))
         pool._network_backend = Backend(core)  # type: ignore[union-attr] # noqa: SLF001
+        spare_searches(core)
     return Client(http, client, route.pool_size, shares=route.http2)
 
 

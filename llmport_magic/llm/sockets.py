@@ -12,6 +12,7 @@ https://www.encode.io/httpcore/network-backends/ (read 2026-11-21), as far as a 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,27 @@ _BUFFER_BYTES = 65_536
 _MOST_WAITING = 8 * _BUFFER_BYTES
 # When a name has several addresses: how long the first one has for itself, as RFC 8305 advises.
 _NEXT_ADDRESS_SECONDS = 0.25
+
+
+def spare_searches(core: ModuleType) -> None:
+    """Let the pool look for the package `sniffio` only where that can tell it something.
+
+    httpcore imports it four times a request, to tell trio from asyncio. Where it is not installed
+    Python searches all folders each time: a fifth of a short call. Trio imports it, so as long as
+    nobody has, this is asyncio, which is what httpcore concludes as well.
+
+    Args:
+        core: `httpcore` or `httpcore2`; one that asks in another way is left as it is.
+    """
+    place = sys.modules.get(f"{core.__name__}._synchronization")
+    ask = getattr(place, "current_async_library", None)
+    if place is None or ask is None or getattr(ask, "__module__", "") == __name__:
+        return
+
+    def current_async_library() -> str:
+        return str(ask()) if "sniffio" in sys.modules else "asyncio"
+
+    place.current_async_library = current_async_library  # type: ignore[attr-defined]
 
 
 class Backend:

@@ -22,6 +22,7 @@ from llmport_magic.errors import (
     LLMOutputError,
     LLMPortError,
 )
+from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.retry import elsewhere
 from llmport_magic.secrets import redact, scrub
 
@@ -195,7 +196,9 @@ class Turn:
             self._health.left()
             self._record.asked.append(self._asked(seconds, error="closed before its end"))
             return False
-        scrub(error)
+        if not isinstance(error, LLMError) or type(self.connector) is not LLMProvider:
+            # Of somebody else's code; our own says nothing that it must not.
+            scrub(error)
         return self._failed(error, seconds)
 
     def _answered(self, seconds: float) -> None:
