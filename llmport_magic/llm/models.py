@@ -146,8 +146,11 @@ class Models(ABC):
         from llmport_magic.settings import resolve
 
         names = {row.name for row in self.providers()}
-        known = name.lower() in names or next(self._named(name), None) is None
-        row = self.provider(name if known else self.get_model(name).provider)
+        is_model = name.lower() not in names and next(self._named(name), None) is not None
+        try:
+            row = self.provider(self.get_model(name).provider if is_model else name)
+        except ConfigError as error:
+            raise ConfigError(f"{error}; {self._unknown(name, None)}") from None
         settings = settings_of(row, resolve(provider=row.name))
         return {
             "provider": row.name,
@@ -220,8 +223,14 @@ class Models(ABC):
             **flags: capabilities, as `vision=True`.
 
         Raises:
-            ValueError: a capability that does not exist, or one that is neither true nor false.
+            ValueError: a capability that does not exist, or one that is neither true nor false; or
+                a bound that is no number.
         """
+        for name, bound in (("min_context_window", min_context_window), ("max_cost", max_cost)):
+            if bound is not None and (
+                isinstance(bound, bool) or not isinstance(bound, int | float)
+            ):
+                raise ValueError(f"`{name}` is a number, not `{bound}`")
         for name, value in flags.items():
             if name not in flag_names():
                 near = difflib.get_close_matches(name, flag_names(), n=1)

@@ -327,7 +327,9 @@ class LLMRegistry(Detection, ProviderFiles):
         vendor = known.get(_VENDORS.get(text, ""))
         if isinstance(name, ModelFamily):
             return vendor
-        return known.get(name) or known.get(text) or vendor
+        found = known.get(name) or known.get(text)
+        # What a user registers may have capitals in its name.
+        return found or next((row for row in known.values() if row.name.lower() == text), vendor)
 
     def providers(self, *, installed: bool = True) -> tuple[Provider, ...]:
         """Give every provider, in the order in which `auto` searches them.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm.addresses import is_loopback
 from llmport_magic.llm.connector import BaseLLMConnector
@@ -100,6 +101,10 @@ class Chain(ABC):
         """
 
     @abstractmethod
+    async def learn(self, name: str) -> None:
+        """Let what a provider says of its model be known before that is asked, where so wished."""
+
+    @abstractmethod
     def made(self, name: str) -> BaseLLMConnector | None:
         """Give the connector of a provider, where that takes no time."""
 
@@ -163,6 +168,9 @@ class GivenChain(Chain):
         raise ConfigError(
             f"this router has no provider `{provider}`: it was given {', '.join(self._connectors)}"
         )
+
+    async def learn(self, name: str) -> None:
+        """Leave them as they were given."""
 
     def made(self, name: str) -> BaseLLMConnector | None:
         """Give one of them."""
@@ -275,6 +283,13 @@ class ConfiguredChain(Chain):
     def name_of(self, provider: str) -> str:
         """Find a provider in the registry."""
         return self._row(provider).name
+
+    async def learn(self, name: str) -> None:
+        """Let a registry with `auto_update_capabilities` ask the provider, once in a session."""
+        if self._registry.auto_update_capabilities:
+            row = self._row(name)
+            settings = settings_of(row, await bridge.in_thread(self._settings_for, row.name))
+            await self._registry.update_capabilities(row.name, settings.model or "")
 
     def made(self, name: str) -> BaseLLMConnector | None:
         """Give the connector that was made within the last second."""

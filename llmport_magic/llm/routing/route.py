@@ -7,7 +7,7 @@ import contextvars
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -132,6 +132,9 @@ class Route:
             # Keys may lie in files or a keyring, and a local server is looked for.
             if not candidate.certain and not await bridge.in_thread(self._chain.is_here, name):
                 return None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._left())):
+                    await self._chain.learn(name)
             return await bridge.in_thread(self._chain.connector, name)
         except ConfigError as error:
             if self.record.forced:
