@@ -155,6 +155,11 @@ def redact(text: str) -> str:
     return _KEY_PATTERN.sub(MASK, text)
 
 
+def looks_like_key(text: str) -> bool:
+    """Tell whether a text is a known secret, or has the form of one."""
+    return masked_text(text) != text or _KEY_PATTERN.search(text) is not None
+
+
 def masked(data: bytes) -> bytes:
     """Take every known secret out of bytes that came from outside, and nothing else.
 

@@ -58,7 +58,8 @@ def exits_of(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     found += [f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in records]
     found += [str(warning.message) for warning in warned]
 
-    assert leaks("\n".join(found)) == []
+    spelled = leaks("\n".join(found))
+    assert not spelled, spelled
 
 
 def everything(error: BaseException) -> str:

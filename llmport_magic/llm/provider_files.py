@@ -15,7 +15,7 @@ from llmport_magic.llm.capabilities import LLMProfile, Provider
 from llmport_magic.llm.catalogue import ALIASES, RATES, Place, provider_from
 from llmport_magic.llm.models import Models
 from llmport_magic.secrets import Secret
-from llmport_magic.settings import user_config_file, yaml_problem
+from llmport_magic.settings import YAML_FAILS, user_config_file, yaml_problem
 
 _HEAD = "# A provider of llmport_magic, as `registry.load_provider_file` reads it.\n"
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> tuple[Any, Mapping[tuple[str, ...], int]]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         content = None if node is None else loader.construct_document(node)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, RecursionError, yaml.YAMLError, *YAML_FAILS) as error:
         said = getattr(error, "strerror", None) or yaml_problem(error)
         raise ConfigError(f"{path.name} cannot be read: {said}: check the file") from None
     lines: dict[tuple[str, ...], int] = {}

@@ -27,7 +27,7 @@ from llmport_magic.settings.project import (
     project_files,
     trust,
 )
-from llmport_magic.settings.reading import Content, read_settings, yaml_problem
+from llmport_magic.settings.reading import YAML_FAILS, Content, read_settings, yaml_problem
 from llmport_magic.settings.resolution import (
     configure,
     for_another,
@@ -44,6 +44,7 @@ from llmport_magic.settings.values import OF_A_PROVIDER, PROVIDER_BOUND, Setting
 __all__ = [
     "OF_A_PROVIDER",
     "PROVIDER_BOUND",
+    "YAML_FAILS",
     "Content",
     "Held",
     "ProviderNames",

@@ -5,14 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _NETWORK_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 
 
+class _Environment(dict[str, str]):
+    """A copy of the environment that shows nothing of it: there are keys in it."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} environment variables>"
+
+    def __copy__(self) -> _Environment:
+        return self
+
+    def __deepcopy__(self, _: Any) -> _Environment:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled, it is the environment of the process that reads it.
+        return variables, ()
+
+
 def variables() -> Mapping[str, str]:
     """Give a copy of the environment variables, which is looked up in much faster."""
-    return dict(os.environ)
+    return _Environment(os.environ)
 
 
 def user_config_file() -> Path:

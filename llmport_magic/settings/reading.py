@@ -23,6 +23,8 @@ _MOST_BYTES = 1_000_000
 _MOST_FIELDS = 10_000
 # A file that is written twice within a tick of its clock has the same time both times.
 _TICK_NANOSECONDS = 50_000_000
+# What its reader lets through, for example for `!!bool perhaps`.
+YAML_FAILS = (ValueError, AttributeError, LookupError, TypeError)
 _LONGEST_SIGN = len(r"'\t'")
 _TOML_SKIPPED = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
@@ -138,6 +140,7 @@ def read_settings(path: Path) -> Content:
     except ConfigError as error:
         # A traceback with locals would print the keys of a file that has a slip somewhere else.
         del data
+        error.__context__ = None
         raise error.with_traceback(None) from None
     if time.time_ns() - found.st_mtime_ns > _TICK_NANOSECONDS:
         _read[str(path)] = (state, content)
@@ -224,7 +227,7 @@ def _yaml(text: str) -> tuple[Any, Lines]:
         table = yaml.safe_load(text)
         _check_number(table)
         return {} if table is None else table, _yaml_lines(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, *YAML_FAILS) as error:
         raise ValueError(yaml_problem(error)) from None
 
 
@@ -233,6 +236,8 @@ def yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
     # A single character in the wrong place is no key.
+    if isinstance(error, (AttributeError, LookupError)):
+        said = "a value is not what its tag says"
     what = _QUOTED.sub(
         lambda found: found[0] if len(found[0]) <= _LONGEST_SIGN else "…",
         " ".join(str(said).split()),

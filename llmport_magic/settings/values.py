@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.secrets import Secret, hidden, redact
+from llmport_magic.secrets import Secret, hidden, looks_like_key, redact
 from llmport_magic.settings.layer import Layer, Rank
 
 
@@ -306,7 +306,7 @@ def checked(name: str, value: Any, source: str) -> Any:
 
 
 def _check_variables(names: tuple[str, ...], source: str) -> None:
-    if any(not _VARIABLE.match(name) or redact(name) != name for name in names):
+    if any(not _VARIABLE.match(name) or looks_like_key(name) for name in names):
         raise ConfigError(
             f"`api_key_env` in {source} must be the name of the variable that holds the key, not "
             "the key itself"
