@@ -43,6 +43,7 @@ class Key:
         variables: environment variables that may hold it, as an error names them.
         fixed: whether it stands for itself: it is not looked up again.
         withheld: why a key that is there is not used, in words for an error.
+        unused: the place of one in a file that nobody has trusted.
     """
 
     secret: Secret | None = None
@@ -51,6 +52,7 @@ class Key:
     variables: tuple[str, ...] = ()
     fixed: bool = False
     withheld: str = ""
+    unused: str = ""
 
 
 class Credentials:
@@ -229,5 +231,10 @@ def missing_key(provider: str, key: Key, *, own: bool = False) -> str:
             "with `base_url` if it may go there"
         )
     named = " or ".join(f"`{name}`" for name in key.variables) or "`api_key`"
+    if key.unused:
+        return (
+            f"no key for `{provider}`: that in {key.unused} is not used until `%llmport trust` "
+            f"allows that file; or set {named} in the environment"
+        )
     way = f'call `initialize_provider("{provider}", api_key)`' if own else "choose another provider"
     return f"no key for `{provider}`: set {named} in the environment, or {way}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm.capabilities import ModelFamily
 from llmport_magic.llm.credentials import Credentials, Key, missing_key
-from llmport_magic.secrets import Secret, hidden
+from llmport_magic.secrets import Secret, hidden, key_variables
 from llmport_magic.settings import (
     ProviderNames,
     Rank,
@@ -173,10 +173,21 @@ class KeyFinder:
         if key.rank not in known:
             known[key.rank] = _elsewhere(self.row, self.settings, key.rank)
         if not known[key.rank]:
-            return key
+            return (
+                key
+                if key.secret or not self.row.key_required
+                else replace(key, unused=self._unused())
+            )
         source = key.source or " or ".join(key.variables) or "the environment"
         withheld = f"the key of {source} was set {known[key.rank]}"
         return Key(variables=self.row.api_key_vars, withheld=withheld)
+
+    def _unused(self) -> str:
+        """Say where a key lies in a file that nobody has trusted; empty where there is none."""
+        name, given = self.row.name, self.row.api_key_vars
+        names = {f"llm.{name}.api_key", *key_variables(name, given)}
+        lying = (item for layer in self.settings.layers for item in layer.inert.items())
+        return next((place for inert, place in lying if inert in names), "")
 
     def needed(self, *, own: bool) -> Key:
         """Find the key, and ask the user for it where it is missing and may be asked for.
