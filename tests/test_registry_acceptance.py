@@ -7,6 +7,10 @@ import asyncio
 import inspect
 import json
 import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,13 @@ from loopback import Loopback, Request, Script, raw, reply
 from vendors import VENDORS
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import LLMProviderFactory, LLMRegistry, create_llm_handler, register_provider
+from llmport_magic.llm import (
+    LLMProfile,
+    LLMProviderFactory,
+    LLMRegistry,
+    create_llm_handler,
+    register_provider,
+)
 
 KEY = "planted-key-0123456789abcdef"
 PAGE = Path(__file__).parents[1] / "docs" / "registry.md"
@@ -121,6 +131,54 @@ def test_a_bound_is_a_number(name: str, bound: Any) -> None:
         registry.find_models(**{name: bound})
     with pytest.raises(ValueError, match=f"`{name}` is a number"):
         registry.find_cheapest_model_with_capabilities("vision", **{name: bound})
+
+
+# Threads
+
+
+class Slow(LLMRegistry):
+    """One whose changes take a while: whoever comes in between is seen."""
+
+    def _put(self, row: Any) -> Any:
+        time.sleep(0.002)
+        return super()._put(row)
+
+
+def _at_once(number: int, act: Callable[[int], object]) -> list[BaseException | None]:
+    """Run it in so many threads, and give what each of them raised."""
+    together = threading.Barrier(number)
+
+    def work(each: int) -> None:
+        together.wait(10)
+        act(each)
+
+    with ThreadPoolExecutor(number) as pool:
+        return [running.exception(30) for running in [pool.submit(work, n) for n in range(number)]]
+
+
+def test_slow_changes_at_once_lose_nothing() -> None:
+    """Models that 20 threads add to one provider are all there, however long each takes (S1-27)."""
+    registry = Slow()
+    registry.register_provider("mine", base_url="https://one.example/v1")
+
+    failed = _at_once(
+        20, lambda n: registry.register_model(LLMProfile(name=f"m-{n}", provider="mine"))
+    )
+
+    assert failed == [None] * 20
+    assert set(registry.provider("mine").models) == {f"m-{n}" for n in range(20)}
+
+
+def test_one_of_many_registers_a_name() -> None:
+    """Of 20 threads that register one name at once, one succeeds and 19 are told (S1-27, S1-02)."""
+    registry = Slow()
+
+    failed = _at_once(
+        20, lambda n: registry.register_provider("mine", base_url=f"https://h{n}.example/v1")
+    )
+
+    assert failed.count(None) == 1
+    assert all("is registered" in str(each) for each in failed if each is not None)
 
 
 # The page
