@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from loopback import Loopback, raw
 
 import llmport_magic
 from llmport_magic import settings
-from llmport_magic.errors import MissingKeyError
+from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm import create_llm_handler
 from llmport_magic.llm.selection import close_connectors
+from llmport_magic.settings.reading import read_settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "handlers.md"
 
@@ -107,6 +109,31 @@ async def test_the_file_of_the_page_is_read(project: Path) -> None:
 
     assert (handler.provider_name, handler.model_name_for_api) == ("ollama", "qwen2.5-coder:7b")
     assert (gemini.model_name_for_api, gemini.config.timeout_ms) == ("gemini-2.5-flash", 60_000)
+
+
+def test_a_file_of_another_shape_is_said_once(project: Path) -> None:
+    """A list in the place of the table is one plain sentence with the file (S2-12)."""
+    path = project / ".llmport" / "llm_factory_config.json"
+    path.parent.mkdir()
+    path.write_text("[]", "utf-8")
+
+    with pytest.raises(ConfigError) as caught:
+        settings.resolve()
+
+    assert str(caught.value) == f"settings file `{path}` holds no table of settings"
+
+
+def test_a_file_written_just_now_is_read_anew(project: Path) -> None:
+    """Within a tick of its clock a file's time says nothing: only an older one is kept (S2-12)."""
+    path = project / ".llmport" / "llm_factory_config.json"
+    path.parent.mkdir()
+    path.write_text('{"provider": "groq"}', "utf-8")
+
+    # However slow this machine is, this file is new.
+    os.utime(path, (time.time() + 60,) * 2)
+    assert read_settings(path) is not read_settings(path)
+    os.utime(path, (time.time() - 60,) * 2)
+    assert read_settings(path) is read_settings(path)
 
 
 async def test_what_only_differs_in_the_layer_is_one_handler(

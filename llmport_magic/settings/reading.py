@@ -159,6 +159,8 @@ def _content(path: Path, data: bytes) -> Content:
         if not isinstance(table, Mapping):
             raise ConfigError(f"settings file `{path}` holds no table of settings")
         table = _with_secrets(_ours(path.name, table))
+    except ConfigError:
+        raise
     except ValueError as error:
         what = " ".join(str(error).split())
         raise ConfigError(f"settings file `{path}` is not valid {kind}: {what}") from None
