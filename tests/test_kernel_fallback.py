@@ -181,5 +181,6 @@ def test_one_that_is_down_is_remembered_by_the_session(
 
     assert (len(first.requests), len(second.requests)) == (3, 5)
     assert "openai failed" not in outcome.shown
+    assert "openai is passed over (it failed too often, and is tried again in " in outcome.shown
     assert "circle4 " in outcome.shown
     assert "groq m-g" in outcome.shown

@@ -236,12 +236,14 @@ class Record:
     Attributes:
         asked: the providers that were asked, in that order.
         skipped: why others were not.
+        resting: who failed too often to be asked before the others, and until when.
     """
 
     def __init__(self, *, forced: bool = False) -> None:
         self.forced = forced
         self.asked: list[Asked] = []
         self.skipped: dict[str, str] = {}
+        self.resting: dict[str, str] = {}
         self._failures: list[Exception] = []
         self._not_asked: list[ConfigError] = []
 
@@ -249,6 +251,15 @@ class Record:
         """Take note that a provider cannot be asked as it is configured."""
         self.skipped[name] = reason(error)
         self._not_asked.append(error)
+
+    def rests(self, name: str, seconds: float) -> None:
+        """Take note that a provider failed too often to be asked now."""
+        self.resting[name] = f"it failed too often, and is tried again in {seconds:.0f} s"
+
+    @property
+    def passed_over(self) -> dict[str, str]:
+        """Who was not asked, and why."""
+        return {**self.skipped, **self.resting}
 
     def failed(self, error: Exception, asked: Asked) -> None:
         """Take note that a provider was asked and failed."""
@@ -264,8 +275,8 @@ class Record:
     def complete(self, response: LLMResponse) -> LLMResponse:
         """Say in a response who was asked for it, the one that answered last."""
         response.metadata["attempts"] = list(self.attempts())
-        if self.skipped:
-            response.metadata["passed_over"] = dict(self.skipped)
+        if self.passed_over:
+            response.metadata["passed_over"] = self.passed_over
         return response
 
     def failure(self, out_of_time: Sequence[str] = ()) -> Exception:

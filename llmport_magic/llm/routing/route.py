@@ -109,7 +109,9 @@ class Route:
             anyway = last_resort or self.record.forced
             if not anyway and not health.admits(self._patience):
                 self._queue.append(_Place(candidate, last_resort=True))
+                self.record.rests(name, health.wait(self._patience))
                 continue
+            self.record.resting.pop(name, None)
             turn = Turn(
                 name,
                 connector,
@@ -158,7 +160,8 @@ class Route:
     async def _announce(self, turn: Turn) -> None:
         if self._wish.on_ask is None:
             return
-        skipped = {n: why for n, why in self.record.skipped.items() if n not in self._announced}
+        passed = self.record.passed_over.items()
+        skipped = {name: why for name, why in passed if name not in self._announced}
         self._announced.update(skipped)
         failed = tuple(self.record.asked)
         asking = Asking(provider=turn.name, model=turn.model, failed=failed, skipped=skipped)

@@ -318,10 +318,10 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
         """Warn, once for each cause, that another provider answers than the one that was asked."""
         listed = {each.name for each in self._chain.candidates(kept=True) if each.listed}
         failed = [(each.provider, f"failed ({each.error})", each.status) for each in record.asked]
-        failed += [(n, f"is passed over ({why})", 0) for n, why in record.skipped.items()]
+        failed += [(n, f"is passed over ({why})", 0) for n, why in record.passed_over.items()]
         for provider, what, status in failed:
             cause = (provider, status, name)
-            unasked = provider in record.skipped and provider not in listed
+            unasked = provider in record.passed_over and provider not in listed
             if unasked or cause in self._told:
                 continue
             self._told.add(cause)
