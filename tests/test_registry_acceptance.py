@@ -19,12 +19,13 @@ import pytest
 from loopback import Loopback, Request, Script, raw, reply
 from vendors import VENDORS
 
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, MissingKeyError
 from llmport_magic.llm import (
     LLMProfile,
     LLMProviderFactory,
     LLMRegistry,
     create_llm_handler,
+    create_llm_interface,
     register_provider,
 )
 
@@ -92,6 +93,30 @@ async def test_a_router_answers_where_the_question_fails(server: Loopback) -> No
     assert response.content == "hi"
     assert [each["provider"] for each in response.metadata["attempts"]] == ["mine"]
     assert server.requests[-1].json["max_tokens"] == 50
+
+
+# Keys that come and go
+
+
+async def test_the_error_names_the_variable_whose_key_has_gone(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key counts as soon as it is set; once gone, the error names where it was (S1-26, S1-18)."""
+    server.always(reply("hi"))
+    registry = _registry(server, update=False)
+    registry.deinitialize_provider("mine")
+    monkeypatch.setenv("MINE_API_KEY", KEY)
+    registry.initialize_provider("mine")
+
+    interface = await create_llm_interface({"model": "m-1"}, registry)
+    assert (await interface.generate("q")).content == "hi"
+    monkeypatch.delenv("MINE_API_KEY")
+
+    with pytest.raises(MissingKeyError, match="`MINE_API_KEY`"):
+        await interface.generate("q")
+    with pytest.raises(ConfigError, match=r"`initialize_provider\(.*`MINE_API_KEY` is set$"):
+        await create_llm_interface({"model": "m-1"}, registry)
+    assert len(server.requests) == 1
 
 
 # Names

@@ -189,6 +189,8 @@ class Models(ABC):
         row = self.provider(provider)
         key = ", api_key" if row.key_required else ""
         way = f'call `initialize_provider("{row.name}"{key})` first'
+        if row.key_required and row.api_key_vars:
+            way += f", or without a key where `{row.api_key_vars[0]}` is set"
         return f"`{row.name}` is not initialised: {way}"
 
     def list_models(
