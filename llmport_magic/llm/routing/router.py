@@ -94,6 +94,9 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
         return (lambda: resolve(config=config, **given)), ()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_chain"):
+            # A traceback with locals shows it while it is made.
+            return "LLMProviderFactory()"
         # A local server that was not looked for may not be there.
         names = (f"{c.name}{'' if c.certain else '?'}" for c in self._chain.candidates())
         chain = " -> ".join(names)
