@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from llmport_magic.settings import Settings
-
 if TYPE_CHECKING:
     from llmport_magic.llm.reply import LLMResponse
     from llmport_magic.modules.verification import Verdict
     from llmport_magic.modules.version import Version
+    from llmport_magic.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from llmport_magic.modules.version import Version
-from llmport_magic.settings import notebook_file
 
 MAGICS = ("llmport", "llmport_module")
 _LARGEST_NOTEBOOK = 20_000_000
@@ -65,6 +64,8 @@ def _normal(text: str) -> str:
 
 
 def _notebooks() -> Iterator[Path]:
+    from llmport_magic.settings import notebook_file
+
     named = notebook_file()
     if named and Path(named).is_file():
         yield Path(named)
