@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from contextlib import aclosing
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from llmport_magic.errors import LLMLimitError
 from llmport_magic.llm.context_window import prompt_tokens
@@ -23,6 +22,7 @@ from llmport_magic.llm.limits import (
     charge,
     seconds_each,
 )
+from llmport_magic.settings import origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, MutableMapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # Reserved for an answer whose length nobody limits: a module of a hundred lines.
 _LIKELY_ANSWER = 1_000
-_PORTS = {"http": 80, "https": 443}
 
 _limiters: dict[tuple[str, bool], Limiter] = {}
 _inherited: list[object] = []
@@ -42,9 +41,7 @@ _inherited: list[object] = []
 
 def account(target: Target) -> str:
     """Name the account that is asked; no key can be read out of it."""
-    parts = urlsplit(target.base_url)
-    origin = f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS.get(parts.scheme)}"
-    return f"{target.provider} {origin} {target.key.fingerprint() if target.key else ''}"
+    return f"{target.provider} {origin(target.base_url)} {target.key.fingerprint() if target.key else ''}"
 
 
 def limiter_for(name: str, *, shared: bool) -> Limiter:
