@@ -41,7 +41,8 @@ _inherited: list[object] = []
 
 def account(target: Target) -> str:
     """Name the account that is asked; no key can be read out of it."""
-    return f"{target.provider} {origin(target.base_url)} {target.key.fingerprint() if target.key else ''}"
+    key = target.key.fingerprint() if target.key else ""
+    return f"{target.provider} {origin(target.base_url)} {key}"
 
 
 def limiter_for(name: str, *, shared: bool) -> Limiter:
