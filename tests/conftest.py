@@ -66,6 +66,13 @@ def server() -> Iterator[Loopback]:
         yield running
 
 
+@pytest.fixture
+def second() -> Iterator[Loopback]:
+    """Serve as the provider that is asked after the first."""
+    with Loopback() as running:
+        yield running
+
+
 @pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.dialect)
 def vendor(request: pytest.FixtureRequest) -> Any:
     """Take each vendor's format in turn."""
