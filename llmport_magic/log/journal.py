@@ -122,7 +122,9 @@ class Journal:
         except RuntimeError:  # the interpreter is going down and takes no more work
             return self.append_sync(event, commit)
         try:
-            return await asyncio.wait_for(asyncio.shield(done), _SLOW)
+            # Not `wait_for`: before Python 3.12 it forgets a cancellation that comes with the end.
+            async with asyncio.timeout(_SLOW):
+                return await asyncio.shield(done)
         except TimeoutError:
             # The thread hangs in the file system: leave it there.
             self._worker = None

@@ -197,9 +197,18 @@ def _heading(event: Event) -> str:
         _inline(event.module),
         _inline(f"version {version}" if version else None),
         _inline(f"{event.provider}/{event.model}" if event.provider else None),
+        _inline(_attempt(event)),
         _inline(_time(event)),
     ]
     return " · ".join(part for part in told if part)
+
+
+def _attempt(event: Event) -> str:
+    """Say how a prompt was put; a check says it in its own first line."""
+    number, style, seed = (event.data.get(name) for name in ("attempt", "style", "seed"))
+    if event.kind is not Kind.PROMPT or number is None or style is None:
+        return ""
+    return f"attempt {number}, {style}" + ("" if seed is None else f", seed {seed}")
 
 
 def _inline(text: str | None) -> str:

@@ -16,6 +16,7 @@ from decimal import Decimal, InvalidOperation
 
 from llmport_magic.modules.examples import Example
 from llmport_magic.modules.gate import check_text
+from llmport_magic.modules.parsing import parse
 
 _MAX_VALUE_TEXT = 100_000
 _MAX_UNORDERED = 300
@@ -130,7 +131,7 @@ def _expression(text: str) -> ast.expr | None:
     if len(text) > _MAX_VALUE_TEXT or check_text(text) is not None:
         return None
     try:
-        return ast.parse(text, mode="eval").body
+        return parse(text, "eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
 

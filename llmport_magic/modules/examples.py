@@ -10,12 +10,16 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from llmport_magic.errors import UsageError
 from llmport_magic.modules.gate import parses
+from llmport_magic.modules.parsing import parse
 
-_PROMPT = re.compile(r"^(?P<indent>[ \t>]*?)>>>(?: (?P<code>.*)|(?P<empty>\s*))$")
+# A forgotten blank (`>>>area(2)`) must not make an example silently vanish.
+_PROMPT = re.compile(r"^(?P<indent>[ \t>]*?)>>>(?:[ \t]?(?P<code>[^>\s].*)|[ \t](?P<more>.*)|\s*)$")
 _ENDS = re.compile(r"^\s*(```|~~~|\"\"\"|''')")
 _TRACEBACK = re.compile(r"^Traceback \((most recent call last|innermost last)\):\s*$")
 _ERROR = re.compile(r"^(?:raises? )?(?P<type>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$", re.DOTALL)
@@ -73,13 +77,13 @@ def parse_examples(prompt: str) -> tuple[Example, ...]:
         code, index = _code(lines, index, opening)
         expected, index = _expected(lines, index, indent)
         if any(line.strip() and not line.lstrip().startswith("#") for line in code):
-            found.append(_example("\n".join(code), expected, first + 1))
+            found.append(_example(textwrap.dedent("\n".join(code)), expected, first + 1))
     return tuple(found)
 
 
 def _code(lines: Sequence[str], index: int, opening: re.Match[str]) -> tuple[list[str], int]:
     """Read the code of an example; `...` goes on with it only while it is not complete."""
-    code = [(opening["code"] or "").rstrip()]
+    code = [(opening["code"] or opening["more"] or "").rstrip()]
     index += 1
     while index < len(lines):
         rest = _continued(lines[index], opening["indent"])
@@ -157,7 +161,7 @@ def _raises(expected: str) -> str | None:
 def _tree(source: str) -> ast.Module | None:
     if not parses_with_await(source):
         return None
-    return ast.parse(source)
+    return parse(source)
 
 
 def parses_with_await(source: str) -> bool:
@@ -185,6 +189,37 @@ def _needs_io(source: str) -> bool:
 
 
 # -- names ---------------------------------------------------------------------------------------
+
+
+def refuse_unusable(
+    examples: Sequence[Example], *, module_name: str, prompt: str, user_names: Collection[str]
+) -> None:
+    """Refuse, before anybody is asked, examples that no answer could pass.
+
+    Args:
+        examples: the parsed examples.
+        module_name: the module's name.
+        prompt: the whole prompt.
+        user_names: what only the user's namespace holds.
+
+    Raises:
+        UsageError: one is no Python, or uses a variable that the sandbox cannot know.
+    """
+    for example in examples:
+        wanted = (example.raises or "").partition(":")[0]
+        is_meant = example.needs_io or wanted in {"SyntaxError", "IndentationError"}
+        if not is_meant and not parses_with_await(example.source):
+            first = example.source.strip().split("\n")[0]
+            raise UsageError(
+                f"nothing was sent: line {example.line} of the prompt, `>>> {first[:80]}`, is an "
+                "example that is no Python: correct it, or begin the line with something else"
+            )
+    unknown = unknown_names(examples, module_name=module_name, prompt=prompt, user_names=user_names)
+    if unknown:
+        raise UsageError(
+            f"the examples use `{'`, `'.join(unknown)}`, which only your notebook knows: write the "
+            "value into the example, fill it in with `{{ name }}`, or name it with `--with`"
+        )
 
 
 def unknown_names(
@@ -274,7 +309,7 @@ def _bound_names(tree: ast.AST) -> Iterator[str]:
 
 
 def _top_level_names(source: str) -> set[str]:
-    tree = ast.parse(source)
+    tree = parse(source)
     names = set(_bound_names(tree))
     return names | set(_all_names(tree.body))
 

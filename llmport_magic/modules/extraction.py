@@ -31,12 +31,14 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _CODE_LINE = re.compile(
-    r"(import\s+[\w.]+|from\s+[\w.]+\s+import\s|(async\s+)?def\s+\w+|class\s+\w+\s*[(:\[]|@\w|"
+    r"(import\s+[\w.]+|type\s+\w+\s*(\[.*\])?\s*=[^=]|from\s+[\w.]+\s+import\s|"
+    r"(async\s+)?def\s+\w+|class\s+\w+\s*[(:\[]|@\w|"
     r"[A-Za-z_][\w.]*(\s*:\s*[^=]+)?\s*=[^=]|\"\"\"|'''|#|if\s.+:\s*$|for\s.+:\s*$|try:|with\s.+:\s*$)"
 )
 _BLOCK_LINE = re.compile(
     r"(def|class|async|return|raise|for|while|with|if|elif|else|try|except)\b.*:?$"
 )
+_CELL_LINE = re.compile(r"[A-Za-z_][\w.]*[(\[]")
 _LIST_ITEM = re.compile(r"[*\-\u2022#>|]|\d+\. ")
 _WORD = re.compile(r"[A-Za-z'\u2019]{2,}")
 _SENTENCE_WORDS = 3
@@ -55,6 +57,7 @@ class _Reader:
     """Parses candidates within a budget, so that a reply of many fences costs no minutes."""
 
     left: int = 8 * MAX_BYTES
+    cell: bool = False
 
     def read(self, text: str) -> ast.Module | None:
         """Parse, or give `None` for what is no Python or comes after the budget is spent."""
@@ -66,13 +69,35 @@ class _Reader:
         except VerificationError:
             return None
 
+    def holds_code(self, tree: ast.Module) -> bool:
+        """Tell code from words that happen to parse, such as `Sorry` or `None`."""
+        return any(_does_something(each) or self._shows(each) for each in tree.body)
 
-def extract_module(text: str, *, finish_reason: str = "stop") -> str:
+    def _shows(self, statement: ast.stmt) -> bool:
+        """Tell a cell's expression, such as `df["price"] * 2`, from words between commas."""
+        words = (ast.Name, ast.Constant, ast.Tuple)
+        return (
+            self.cell and isinstance(statement, ast.Expr) and not isinstance(statement.value, words)
+        )
+
+    def looks_like_code(self, text: str) -> bool:
+        """Tell broken code from prose."""
+        lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+        return any(map(self.is_code_line, lines))
+
+    def is_code_line(self, line: str) -> bool:
+        """Tell a line that begins code."""
+        line = line.strip()
+        return bool(_CODE_LINE.match(line) or (self.cell and _CELL_LINE.match(line)))
+
+
+def extract_module(text: str, *, finish_reason: str = "stop", cell: bool = False) -> str:
     """Give the source of the module in an answer, with LF line ends and one at its end.
 
     Args:
         text: the answer as it arrived.
         finish_reason: why the model stopped.
+        cell: whether it is the code of a cell, which may be no more than an expression.
 
     Raises:
         LLMOutputError: the answer is empty, a refusal, cut off, or holds no code.
@@ -80,12 +105,12 @@ def extract_module(text: str, *, finish_reason: str = "stop") -> str:
     """
     if finish_reason in _CUT_OFF:
         raise LLMOutputError(_CUT_OFF[finish_reason])
-    clean = _normalised(text)
+    clean = normalised(text)
     if not clean.strip():
         raise LLMOutputError("the answer is empty: run the cell again or use another model")
     if len(clean) > MAX_BYTES:
         raise LLMOutputError("the answer is longer than 1 MB: ask for less")
-    reader = _Reader()
+    reader = _Reader(cell=cell)
     blocks = find_blocks(clean, lambda source: reader.read(source) is not None)
     candidates = [
         *([clean, textwrap.dedent(clean)] if not _all_fenced(clean) else []),
@@ -95,9 +120,9 @@ def extract_module(text: str, *, finish_reason: str = "stop") -> str:
     ]
     for candidate in candidates:
         tree = reader.read(candidate)
-        if tree is not None and _holds_code(tree):
+        if tree is not None and reader.holds_code(tree):
             return _finished(_without_stray_words(candidate, tree))
-    raise _refused(clean, blocks)
+    raise _refused(clean, blocks, reader)
 
 
 def _all_fenced(text: str) -> bool:
@@ -110,7 +135,8 @@ def _half_fenced(text: str) -> list[str]:
     return [text[: fences[0].start()]] if len(fences) == 1 else []
 
 
-def _normalised(text: str) -> str:
+def normalised(text: str) -> str:
+    """Give an answer with LF line ends, without what a model thought before and its end tokens."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     text = _THINKING.sub("", text)
     while found := _END_TOKENS.search(text):
@@ -118,13 +144,13 @@ def _normalised(text: str) -> str:
     return text.rstrip()
 
 
+def declined(text: str) -> bool:
+    """Tell whether an answer says that there will be none."""
+    return _REFUSAL.search(text[:400]) is not None
+
+
 def _finished(source: str) -> str:
     return source.strip("\n").rstrip() + "\n"
-
-
-def _holds_code(tree: ast.Module) -> bool:
-    """Tell code from words that happen to parse, such as `Sorry` or `None`."""
-    return any(_does_something(statement) for statement in tree.body)
 
 
 def _does_something(statement: ast.stmt) -> bool:
@@ -161,7 +187,7 @@ def _tiers(blocks: Sequence[Block], reader: _Reader) -> Iterable[str]:
             for block in blocks
             if block.kind == kind
             for source, tree in _readings(block.text, reader)
-            if _holds_code(tree)
+            if reader.holds_code(tree)
         ]
         if parsed:
             yield _chosen(parsed, reader)
@@ -277,27 +303,24 @@ def _is_prose(line: str) -> bool:
 # -- nothing found -------------------------------------------------------------------------------
 
 
-def _refused(text: str, blocks: Sequence[Block]) -> LLMOutputError | VerificationError:
+def _refused(
+    text: str, blocks: Sequence[Block], reader: _Reader
+) -> LLMOutputError | VerificationError:
     for kind in ("python", "untagged", "unknown"):
-        broken = [b.text for b in blocks if b.kind == kind and _looks_like_code(b.text)]
+        broken = [b.text for b in blocks if b.kind == kind and reader.looks_like_code(b.text)]
         if broken:
             return _broken(max(broken, key=len))
-    if not blocks and not _REFUSAL.search(text[:400]) and _looks_like_code(text):
+    if not blocks and not declined(text) and reader.looks_like_code(text):
         lines = text.split("\n")
-        first = next(i for i, line in enumerate(lines) if _CODE_LINE.match(line.strip()))
+        first = next(i for i, line in enumerate(lines) if reader.is_code_line(line))
         return _broken("\n".join(lines[first:]))
     first_line = next(line.strip() for line in text.split("\n") if line.strip())
-    if _REFUSAL.search(text[:400]):
+    if declined(text):
         return LLMOutputError(f"the model declined: {first_line[:120]}")
     return LLMOutputError(
-        f"the answer holds no Python module; it begins: {first_line[:80]}. Say more in the prompt "
-        "or use another model"
+        f"the answer holds no Python code, it begins {first_line[:80]!r}: say more of what you "
+        "want, or use another model"
     )
-
-
-def _looks_like_code(text: str) -> bool:
-    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
-    return any(_CODE_LINE.match(line.strip()) for line in lines)
 
 
 def _broken(source: str) -> VerificationError:

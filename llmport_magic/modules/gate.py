@@ -10,10 +10,10 @@ import ast
 import re
 import sys
 import unicodedata
-import warnings
 from collections.abc import Iterator
 
 from llmport_magic.errors import VerificationError
+from llmport_magic.modules.parsing import CANDIDATE, parse
 
 MAX_BYTES = 1_000_000
 MAX_LINES = 20_000
@@ -143,10 +143,8 @@ def parse_module(source: str) -> ast.Module:
     finding = check_text(source)
     if finding is None:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(source)
-                compile(source, "<candidate>", "exec", dont_inherit=True)
+            tree = parse(source)
+            compile(source, CANDIDATE, "exec", dont_inherit=True)
         except SyntaxError as error:
             finding = syntax_finding(error, source)
         except (RecursionError, MemoryError):

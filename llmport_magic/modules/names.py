@@ -1,4 +1,7 @@
-"""Which names a generated module may have: nothing that shadows what others import."""
+"""Which names a generated module may have: nothing that shadows what others import.
+
+A specification is no file to be imported: its name only has to be a variable's.
+"""
 
 from __future__ import annotations
 
@@ -49,18 +52,32 @@ def check_module_name(name: str, *, directory: Path | None = None) -> str:
     raise ModuleNameError(f"{reason}: {advice}")
 
 
+def check_specification_name(name: str) -> str:
+    """Give the name as Python will see it, or say why a specification cannot have it.
+
+    Raises:
+        ModuleNameError: the name is no identifier, or means something to Python or the system.
+    """
+    name = unicodedata.normalize("NFKC", name) if isinstance(name, str) else name
+    reason = _form(name, "specification") or _taken(name)
+    if reason is None:
+        return name
+    other = _suggestion(name, lambda candidate: not (_form(candidate) or _taken(candidate)))
+    raise ModuleNameError(f"{reason}: " + (f"try `{other}`" if other else "choose another name"))
+
+
 def _shown(name: object) -> str:
     return repr(name)[1:-1][:60]
 
 
-def _form(name: object) -> str | None:
+def _form(name: object, noun: str = "module") -> str | None:
     if not isinstance(name, str) or not name:
-        return "a module needs a name, such as `circle`"
+        return f"a {noun} needs a name, such as `circle`"
     shown = f"`{_shown(name)}`"
     reasons = {
         f"{shown} is longer than {MAX_LENGTH} characters": len(name) > MAX_LENGTH,
         f"{shown} is a path; the folder is the setting `module_dir`": bool(_PATH.search(name)),
-        f"{shown} names a package; a module's name has no dots": "." in name,
+        f"{shown} names a package; a {noun}'s name has no dots": "." in name,
         f"{shown} is no Python identifier": not name.isidentifier(),
         f"{shown} is a Python keyword": keyword.iskeyword(name),
         f"{shown} is reserved by Python": bool(_RESERVED.match(name)),
@@ -68,13 +85,21 @@ def _form(name: object) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _meaning(name: str) -> str | None:
-    folded = name.casefold()
+def _taken(name: str) -> str | None:
     if hasattr(builtins, name) or name in {"True", "False", "None"}:
         return f"`{name}` is a builtin of Python"
+    if _DEVICES.match(name.casefold()):
+        return f"`{name}` has a meaning of its own to Python, IPython or the system"
+    return None
+
+
+def _meaning(name: str) -> str | None:
+    folded = name.casefold()
+    if reason := _taken(name):
+        return reason
     if folded in {known.casefold() for known in sys.stdlib_module_names}:
         return f"`{name}` is a module of Python's standard library"
-    if folded in _SPECIAL or _DEVICES.match(folded):
+    if folded in _SPECIAL:
         return f"`{name}` has a meaning of its own to Python, IPython or the system"
     if folded in installed_names():
         return f"`{name}` is an installed package"
@@ -89,8 +114,9 @@ def _file(name: str, directory: Path) -> str | None:
     if (own / name / "__init__.py").exists():
         return f"`{name}` is a package in the module folder"
     for entry in _entries(own):
-        stem = entry.partition(".")[0]
-        if stem != name and stem.casefold() == name.casefold() and entry.endswith(".py"):
+        # Some disks give their names decomposed.
+        found = unicodedata.normalize("NFKC", entry)
+        if found != f"{name}.py" and found.casefold() == f"{name}.py".casefold():
             return f"`{name}` differs from the file `{entry}` only by its case"
     loaded = sys.modules.get(name)
     if loaded is not None and not _lies_in(getattr(loaded, "__file__", None), own):

@@ -2,6 +2,7 @@
 
 A model invents package names, and strangers register what models invent. A name that neither the
 standard library, nor this environment, nor the table knows therefore gets no install command.
+The table, `packages.txt`, is made by `scripts/package_table.py`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import ast
 import contextlib
 import importlib.util
 import os
+import re
 import sys
-import tomllib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from llmport_magic.errors import MissingPackageError
+from llmport_magic.modules.parsing import parse
+
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
-_TABLE = Path(__file__).with_name("packages.toml")
+_TABLE = Path(__file__).with_name("packages.txt")
+_SHORTEST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +50,58 @@ class MissingImport:
         return where + install_hint(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The shipped table.
+
+    Attributes:
+        reviewed: the day of its review, ISO 8601.
+        distributions: by import name; dotted ones are parts of namespaces that packages share.
+        well_known: the import names that most people know.
+        unnamed: distributions that are installed for something else than an import.
+    """
+
+    reviewed: str
+    distributions: dict[str, str]
+    well_known: frozenset[str]
+    unnamed: frozenset[str]
+
+
 @cache
-def _table() -> dict[str, str]:
-    with _TABLE.open("rb") as file:
-        rows: dict[str, str] = tomllib.load(file)["distributions"]
-    return rows
+def _table() -> _Table:
+    """Read the table, when a name is first looked up."""
+    head, known, further, unnamed = _TABLE.read_text("utf-8").split("\n\n")
+    # By hand: thousands of lines of TOML take a tenth of a second.
+    first, more = (_rows(part) for part in (known, further))
+    return _Table(
+        reviewed=head.rpartition("reviewed: ")[2].strip(),
+        distributions=first | more,
+        well_known=frozenset(first),
+        unnamed=frozenset(unnamed.splitlines()[1:]),
+    )
+
+
+def _rows(part: str) -> dict[str, str]:
+    parted = (line.partition(" ") for line in part.splitlines()[1:])
+    return {name: distribution or name for name, _, distribution in parted}
+
+
+def reviewed() -> str:
+    """Give the day on which the table was last reviewed, ISO 8601."""
+    return _table().reviewed
 
 
 @cache
 def well_known_names() -> frozenset[str]:
     """Give the case-folded top-level names that a generated module must not take."""
-    return frozenset(name.partition(".")[0].casefold() for name in _table())
+    return frozenset(name.partition(".")[0].casefold() for name in _table().well_known)
+
+
+@cache
+def _shared() -> frozenset[str]:
+    """Give the top-level names that several packages share, and that none of them is."""
+    dotted = {name.partition(".")[0] for name in _table().distributions if "." in name}
+    return frozenset(dotted - set(_table().distributions))
 
 
 @cache
@@ -90,12 +136,17 @@ def distribution_for(import_name: str) -> str | None:
 
     The shipped table comes first: what is installed under a name may be another package.
     """
-    parts = import_name.split(".")
-    for length in range(len(parts), 0, -1):
-        known = _table().get(".".join(parts[:length]))
-        if known:
-            return known
-    return None if is_stdlib(parts[0]) else _installed_distributions().get(parts[0])
+    row = _row(import_name)
+    if row is not None:
+        return _table().distributions[row]
+    top = import_name.partition(".")[0]
+    return None if is_stdlib(top) or top in _shared() else _installed_distributions().get(top)
+
+
+def _row(import_name: str) -> str | None:
+    """Give the longest part of a name that the table has."""
+    known = _table().distributions
+    return next((name for name in _prefixes(import_name) if name in known), None)
 
 
 def is_installed(import_name: str, *, search_path: Sequence[str] = ()) -> bool:
@@ -128,9 +179,9 @@ def missing_imports(
     # What was installed a moment ago counts.
     importlib.invalidate_caches()
     found: dict[str, MissingImport] = {}
-    for name, line, deferred in _imports(ast.parse(source)):
+    for name, line, deferred in _imports(parse(source)):
         top = name.partition(".")[0]
-        key = name if name in _table() else top
+        key = _row(name) or (name if top in _shared() else top)
         known = found.get(key)
         if (known and not known.deferred) or top in own_names:
             continue
@@ -149,7 +200,11 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno, deferred) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module, node.lineno, deferred
+            for alias in node.names:
+                # `from google.cloud import storage` is about the package of `storage`.
+                dotted = f"{node.module}.{alias.name}"
+                known = dotted in _table().distributions
+                yield dotted if known else node.module, node.lineno, deferred
         inside = deferred or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         waiting.extend((child, inside) for child in reversed(list(_unguarded(node))))
 
@@ -184,15 +239,82 @@ def install_hint(import_name: str) -> str:
         return f"`{import_name}` belongs to Python, but is not in this Python"
     if is_installed(top) and import_name != top and not shares_a_namespace(import_name):
         return f"the installed `{top}` has no module `{import_name}`: its version may differ"
-    known = next(
-        (d for n in _prefixes(import_name) if (d := _table().get(n)) is not None),
-        None,
-    )
+    known = _row(import_name)
     if known:
-        return f"`{import_name}` is not installed: run `%pip install {known}`"
+        command = f"{_installer()} {_table().distributions[known]}"
+        return f"`{import_name}` is not installed: run `{command}`"
+    if top in _shared():
+        return f"`{import_name}` is in no package known to llmport; it may not exist"
     near = nearest_known(top)
     hint = f"; did you mean `{near}`?" if near else ""
     return f"`{top}` is not a package known to llmport; it may not exist{hint}"
+
+
+def install_hints(import_names: Collection[str]) -> str:
+    """Say in one line how to get several missing modules, with one command for the known ones."""
+    rows = {name: row for name in import_names if (row := _row(name)) and not is_installed(name)}
+    known = dict.fromkeys(_table().distributions[row] for row in rows.values())
+    hints = [install_hint(name) for name in import_names if name not in rows]
+    if len(rows) > 1:
+        named = "` and `".join(rows)
+        command = f"{_installer()} {' '.join(known)}"
+        hints.insert(0, f"`{named}` are not installed: run `{command}`")
+    elif rows:
+        hints.insert(0, install_hint(*rows))
+    return "; ".join(hints)
+
+
+def lacking(said: str, module: str, import_names: Sequence[str]) -> MissingPackageError:
+    """Make the error of a module that waits for packages.
+
+    Args:
+        said: what became of the module.
+        module: its name.
+        import_names: what it imports and does not find; the first one is the error's.
+    """
+    distribution = distribution_for(import_names[0])
+    retry = f"`%llmport retry {module}`" if in_ipython() else "call again"
+    then = f"; then {retry}: no model is asked" if distribution else ""
+    return MissingPackageError(
+        f"{said}: {install_hints(import_names)}{then}",
+        module=import_names[0],
+        distribution=distribution,
+    )
+
+
+def _installer() -> str:
+    # A shell's `pip` may be another environment's.
+    return "%pip install" if in_ipython() else "pip install"
+
+
+def in_ipython() -> bool:
+    """Tell whether this process is IPython's, where line magics can be run."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and shell.get_ipython() is not None
+
+
+def is_known_distribution(name: str) -> bool:
+    """Tell whether a distribution is in the table or installed here."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    if _normal(name) in _known_distributions():
+        return True
+    try:
+        distribution(name)
+    except (PackageNotFoundError, ValueError):
+        return False
+    return True
+
+
+@cache
+def _known_distributions() -> frozenset[str]:
+    table = _table()
+    return frozenset(map(_normal, [*table.distributions.values(), *table.unnamed]))
+
+
+def _normal(distribution: str) -> str:
+    """Give a distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).casefold()
 
 
 def full_name(import_name: str, source: str) -> str:
@@ -200,7 +322,7 @@ def full_name(import_name: str, source: str) -> str:
 
     Python names `google.cloud` when `google.cloud.storage` is missing.
     """
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -214,7 +336,7 @@ def full_name(import_name: str, source: str) -> str:
 
 def shares_a_namespace(import_name: str) -> bool:
     """Tell a name such as `google.cloud.storage`, whose top level several packages share."""
-    return any("." in name and name in _table() for name in _prefixes(import_name))
+    return any("." in name and name in _table().distributions for name in _prefixes(import_name))
 
 
 def _prefixes(name: str) -> Iterator[str]:
@@ -226,7 +348,7 @@ def _prefixes(name: str) -> Iterator[str]:
 def nearest_known(import_name: str) -> str | None:
     """Give the well-known name that one letter's change turns this one into."""
     folded = import_name.casefold().replace("-", "_")
-    names = sorted({*_table(), *sys.stdlib_module_names})
+    names = sorted({*_table().well_known, *sys.stdlib_module_names})
     for known in names:
         if known.casefold() == folded and known != import_name:
             return known
@@ -235,7 +357,7 @@ def nearest_known(import_name: str) -> str | None:
 
 def _one_apart(one: str, other: str) -> bool:
     """Tell whether two names differ by one letter added, left out, changed or swapped."""
-    if abs(len(one) - len(other)) > 1 or one == other or min(len(one), len(other)) < 3:  # noqa: PLR2004
+    if abs(len(one) - len(other)) > 1 or one == other or min(len(one), len(other)) < _SHORTEST:
         return False
     start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     if start is None:

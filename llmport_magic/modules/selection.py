@@ -1,8 +1,8 @@
 """Which version a cell stands for: decided from the store and the session, without a call.
 
 A prompt cell stands for the version that its prompt made, or for the newest hand edit of it; a
-module cell for the version whose text it holds. Running a notebook again therefore selects what
-is stored, free, and nothing that somebody edited is left behind silently.
+cell of a module or of a specification for the version whose text it holds. Running a notebook again
+therefore selects what is stored, free, and nothing that somebody edited is left behind silently.
 """
 
 from __future__ import annotations
@@ -59,44 +59,52 @@ def select_for_prompt(store: ModuleStore, cell: CellPrompt, current: Version | N
         ModuleNotStoredError: for an update of a module that is not there.
         ConflictError: when a new root would leave hand edits behind.
     """
+    foreign = store.foreign_text(cell.name)
     current = current or on_disk(store, cell.name)
-    foreign = None if current else store.foreign_text(cell.name)
     if cell.update:
         return _select_for_update(store, cell, current, foreign)
     key = version_key(cell.name, "", cell.prompt, cell.options)
+    if foreign is not None and not cell.regenerate:
+        return Decision(act="adopt", key=key, notice=_notice(store, cell.name))
     stored = None if cell.regenerate else store.by_key(cell.name, key)
     if stored:
         return Decision(act="reuse", version=store.newest_edit(stored) or stored, key=key)
-    if foreign is not None and not cell.regenerate:
-        return Decision(
-            act="adopt",
-            key=key,
-            notice=f"`{cell.name}.py` was here before: it is imported as it is. Use `--update` to "
-            "change it, `--regenerate` to write it anew; either keeps its text as version 0",
-        )
     if current and current.origin == "cell" and not cell.regenerate:
         raise ConflictError(
             f"the prompt of `{cell.name}` has changed, but v{current.number} is edited by hand and "
-            "would be left behind: add `--update` to change the edited code, or `--regenerate` to "
-            "start anew (the edit stays stored)"
+            f"would be left behind: add `--update` to change the edited {store.sort.text}, or "
+            "`--regenerate` to start anew (the edit stays stored)"
         )
     if foreign is not None:
         store.adopt(cell.name)
     return Decision(act="call", key=key)
 
 
+def _notice(store: ModuleStore, name: str) -> str:
+    """Say that a file is the user's, and how to go on with it."""
+    versions = store.versions(name)
+    what = f"was edited since v{versions[-1].number}" if versions else "was here before"
+    kept = "a version" if versions else "version 0"
+    return (
+        f"`{store.path(name).name}` {what}: it is {store.sort.adopted} as it is. Use `--update` to "
+        f"change it, `--regenerate` to write it anew; either keeps its text as {kept}"
+    )
+
+
 def _select_for_update(
     store: ModuleStore, cell: CellPrompt, current: Version | None, foreign: str | None
 ) -> Decision:
-    parent = current or (store.adopt(cell.name) if foreign is not None else None)
+    # What the user saved is what is to be changed, whatever ran before.
+    parent = store.adopt(cell.name) if foreign is not None else current
     if parent is None and (stored_so_far := store.versions(cell.name)):
         # Made in the panel, and its cell has not been run yet.
         parent = stored_so_far[-1]
     if parent is None:
         known = ", ".join(f"`{name}`" for name in store.names()) or "none yet"
+        noun, magic = store.sort.noun, store.sort.magic
         raise ModuleNotStoredError(
-            f"there is no module `{cell.name}` to update (`{store.path(cell.name)}` does not "
-            f"exist): run `%%llmport {cell.name}` first. Known modules: {known}"
+            f"there is no {noun} `{cell.name}` to update (`{store.path(cell.name)}` does not "
+            f"exist): run `{magic} {cell.name}` first. Known {noun}s: {known}"
         )
     if not cell.regenerate:
         stored = _made_by(store, cell, parent) or store.by_key(cell.name, _key(cell, parent))
@@ -136,7 +144,7 @@ def select_for_cell(
     superseded: frozenset[str] = frozenset(),
     same_cell: bool = False,
 ) -> Decision:
-    """Decide what a module cell stands for.
+    """Decide what a cell that holds a text stands for.
 
     Args:
         store: where the versions lie.
@@ -152,14 +160,17 @@ def select_for_cell(
         UsageError: for an empty cell.
     """
     if not source.strip():
-        raise UsageError(f"the cell of `{name}` holds no code: undo, or delete the cell")
+        raise UsageError(
+            f"the cell of `{name}` holds no {store.sort.text}: undo, or delete the cell"
+        )
     current = current or on_disk(store, name)
     same_text = store.by_text(name, source)
     if same_text:
         stands_for = next((v for v in same_text if v.id == base), same_text[-1])
         if current and current.source == stands_for.source:
             stands_for = current
-        if stands_for.id in superseded:
+        # One that a rollback made current again is what its cell stands for.
+        if stands_for.id in superseded and stands_for is not current:
             notice = (
                 f"this cell holds `{name}` v{stands_for.number}; its prompt cell has since made "
                 f"v{current.number if current else '?'}, which stays: delete this cell"
@@ -170,8 +181,8 @@ def select_for_cell(
     if origin and current and not _grew_from(store, current, origin, same_cell):
         raise ConflictError(
             f"this cell edits `{name}` v{origin.number}, but v{current.number} is current: run "
-            f"`%llmport show {name}` to see it, then put `--base {current.id}` in this cell's "
-            "first line to let your text follow it"
+            f"`{store.sort.command} show {name}` to see it, then put `--base {current.id}` in this "
+            "cell's first line to let your text follow it"
         )
     parent = current or origin
     key = version_key(name, parent.id if parent else "", "", {"origin": "cell"})
@@ -179,7 +190,7 @@ def select_for_cell(
 
 
 def _grew_from(store: ModuleStore, current: Version, base: Version, same_cell: bool) -> bool:
-    if current.id == base.id:
+    if current.id == base.id or current.source == base.source:
         return True
     if not same_cell or current.origin != "cell":
         return False
@@ -187,7 +198,7 @@ def _grew_from(store: ModuleStore, current: Version, base: Version, same_cell: b
 
 
 def on_disk(store: ModuleStore, name: str) -> Version | None:
-    """Find the version whose text `<name>.py` holds, the newest if there are several."""
+    """Find the version whose text the current file holds, the newest if there are several."""
     text = store.current_text(name)
     versions = store.by_text(name, text) if text is not None else ()
     return versions[-1] if versions else None

@@ -17,6 +17,7 @@ from typing import Any
 from llmport_magic.errors import StoreError
 from llmport_magic.files import Folder
 from llmport_magic.modules.signing import Signer
+from llmport_magic.modules.sorts import MODULE, Sort
 from llmport_magic.modules.version import (
     NewVersion,
     Version,
@@ -40,20 +41,24 @@ class StoreWarning(UserWarning):
 
 
 class Shelf:
-    """The versions of one module.
+    """The versions of one module or specification.
 
     Args:
         folder: where records and texts lie.
         said: where this user's later statements about them lie.
-        name: the module's name.
+        name: its name.
         signer: vouches for verdicts.
+        sort: what it is.
     """
 
-    def __init__(self, folder: Folder, said: Folder, name: str, signer: Signer) -> None:
+    def __init__(
+        self, folder: Folder, said: Folder, name: str, signer: Signer, sort: Sort = MODULE
+    ) -> None:
         self.folder = folder
         self.said = said
         self.name = name
         self._signer = signer
+        self._sort = sort
         self._read: dict[str, Version] = {}
         self._warned: set[str] = set()
 
@@ -136,11 +141,12 @@ class Shelf:
             **values,
             id=version_id(new.key, source),
             number=number,
+            sort=self._sort,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
     def _put_text(self, digest: str, data: bytes) -> None:
-        file = f"{digest}.py"
+        file = digest + self._sort.suffix
         try:
             if self.folder.read(file, limit=_TEXT_LIMIT) == data:
                 return
@@ -162,10 +168,10 @@ class Shelf:
         digest = record.get("sha256") if isinstance(record, dict) else None
         if not isinstance(digest, str) or not _HASH.match(digest):
             raise ValueError("it names no text")
-        source = self.folder.read(f"{digest}.py", limit=_TEXT_LIMIT).decode()
+        source = self.folder.read(digest + self._sort.suffix, limit=_TEXT_LIMIT).decode()
         if hash_of(source) != digest:
-            raise ValueError(f"`{digest[:12]}….py` is not the text that was stored")
-        version = from_record(record, name=self.name, number=number, source=source)
+            raise ValueError(f"`{digest[:12]}…{self._sort.suffix}` is not the text that was stored")
+        version = from_record(record, name=self.name, number=number, source=source, sort=self._sort)
         return self._with_statement(version, record.get("signature"))
 
     def _with_statement(self, version: Version, signature: Any) -> Version:

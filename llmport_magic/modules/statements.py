@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from llmport_magic.modules.gate import parse_module
-from llmport_magic.modules.scopes import is_main_guard
+from llmport_magic.modules.policy.scopes import is_main_guard
 
 # The block that runs when the module is the script is told by this name.
 MAIN = "__main__"

@@ -6,7 +6,8 @@
     <module_dir>/.llmport/drafts/<name>/            answers that did not pass
     <module_dir>/.llmport/cache/                    what belongs to this user and machine
 
-Nothing is overwritten: a text becomes a version and stays one.
+Nothing is overwritten: a text becomes a version and stays one. Specifications are kept in the same
+way, in `<name>.gmn`, `.llmport/gmn/` and `.llmport/gmn-drafts/`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from llmport_magic.errors import ConflictError, ModuleNotStoredError, StoreError
 from llmport_magic.files import HOME, Folder, home_folder, real_root
 from llmport_magic.modules.shelf import Shelf, StoreWarning
 from llmport_magic.modules.signing import Signer
+from llmport_magic.modules.sorts import MODULE, Sort
 from llmport_magic.modules.version import (
     NewVersion,
     Version,
     decode_source,
+    decode_text,
     normal_text,
     version_id,
     version_key,
@@ -44,18 +47,26 @@ _TEXT_LIMIT = 8 << 20
 
 
 class ModuleStore:
-    """The versions of the modules of one folder.
+    """The versions of the modules, or of the specifications, of one folder.
 
     Args:
         directory: the module folder; made where it is missing.
         signer: vouches for verdicts; this user's own unless given.
+        sort: what it keeps.
 
     Raises:
         StoreError: the folder is a link that leads elsewhere.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, signer: Signer | None = None) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        signer: Signer | None = None,
+        sort: Sort = MODULE,
+    ) -> None:
         self.directory = real_root(directory)
+        self.sort = sort
         self._signer = signer or Signer()
         self._swept = False
         self._shelves: dict[tuple[str, str], Shelf] = {}
@@ -63,16 +74,16 @@ class ModuleStore:
     # -- versions --------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Return the names of all stored modules, sorted."""
+        """Return the names of all that is stored, sorted."""
         try:
-            found = Folder(self.directory, HOME, "modules").names()
+            found = Folder(self.directory, HOME, self.sort.folder).names()
         except OSError as error:
             raise StoreError(f"`{self.directory}` cannot be read: {error}.") from None
         return [name for name in found if name.isidentifier() and self.versions(name)]
 
     def versions(self, name: str) -> tuple[Version, ...]:
-        """Return a module's versions, the oldest first; damaged ones are left out."""
-        return self._shelf("modules", name).versions()
+        """Return the versions of a name, the oldest first; damaged ones are left out."""
+        return self._shelf(self.sort.folder, name).versions()
 
     def get(self, name: str, identity: str) -> Version | None:
         """Return the newest version with this id."""
@@ -142,7 +153,7 @@ class ModuleStore:
                 return newest
             return self.confirm(newest, new.verdict, consented=new.consented or None)
         self._make_home()
-        return self._shelf("modules", new.name).put(new)
+        return self._shelf(self.sort.folder, new.name).put(new)
 
     def confirm(
         self,
@@ -161,21 +172,23 @@ class ModuleStore:
         kept = version.verdict if verdict is None else verdict
         allowed = version.consented if consented is None else consented
         self._make_home()
-        shelf = self._shelf("modules", version.name)
+        shelf = self._shelf(self.sort.folder, version.name)
         return shelf.confirm(version, None if kept is None else dict(kept), allowed)
 
     # -- drafts ----------------------------------------------------------------------------
 
     def keep_draft(self, name: str, source: str, *, prompt: str = "") -> Version:
         """Keep an answer that did not pass; it is never selected or registered."""
+        # Half a character cannot be written; the draft shows it as an escape.
+        source = source.encode("utf-8", "backslashreplace").decode("utf-8")
         key = version_key(name, "", prompt, {"origin": "draft"})
         self._make_home()
         new = NewVersion(name=name, source=source, key=key, origin="draft", prompt=prompt)
-        return self._shelf("drafts", name).put(new)
+        return self._shelf(self.sort.drafts, name).put(new)
 
     def drafts(self, name: str) -> tuple[Version, ...]:
-        """Return a module's drafts, the oldest first."""
-        return self._shelf("drafts", name).versions()
+        """Return the drafts of a name, the oldest first."""
+        return self._shelf(self.sort.drafts, name).versions()
 
     def draft(self, name: str) -> Version | None:
         """Return the newest draft."""
@@ -184,28 +197,30 @@ class ModuleStore:
     # -- the current file ------------------------------------------------------------------
 
     def path(self, name: str) -> Path:
-        """Return where the module's current text lies."""
-        return self.directory / f"{name}.py"
+        """Return where the current text lies."""
+        return self.directory / (name + self.sort.suffix)
 
     def current_text(self, name: str) -> str | None:
-        """Return what `<name>.py` holds, as the store would keep it; None where there is none.
+        """Return what the current file holds, as the store would keep it; None where there is none.
 
         Raises:
-            StoreError: it is a link, no regular file, or no Python text.
+            StoreError: it is a link, no regular file, or no text.
         """
+        decode = decode_source if self.sort is MODULE else decode_text
         try:
-            return decode_source(Folder(self.directory).read(f"{name}.py", limit=_TEXT_LIMIT))
+            return decode(Folder(self.directory).read(self.path(name).name, limit=_TEXT_LIMIT))
         except FileNotFoundError:
             return None
         except (UnicodeDecodeError, SyntaxError) as error:
             raise StoreError(
-                f"`{self.path(name)}` is not readable as Python text ({error}); save it as UTF-8."
+                f"`{self.path(name)}` is not readable as {self.sort.language} text ({error}); "
+                "save it as UTF-8."
             ) from None
         except OSError as error:
             raise StoreError(f"`{self.path(name)}` cannot be read: {error}.") from None
 
     def foreign_text(self, name: str) -> str | None:
-        """Return the text of `<name>.py` when it is none of our versions."""
+        """Return the text of the current file when it is none of our versions."""
         text = self.current_text(name)
         return None if text is None or self.by_text(name, text) else text
 
@@ -224,7 +239,7 @@ class ModuleStore:
         self._make_home()
         key = version_key(name, "", "", {"origin": "file"})
         new = NewVersion(name=name, source=text, key=key, origin="file")
-        return self._shelf("modules", name).put(new, first=0)
+        return self._shelf(self.sort.folder, name).put(new, first=0)
 
     def write_current(self, version: Version) -> Path:
         """Make a version's text the current one, atomically.
@@ -236,20 +251,31 @@ class ModuleStore:
         path, folder = self.path(version.name), Folder(self.directory)
         if self.current_text(version.name) == version.source:
             return path
-        if self.foreign_text(version.name) is not None:
-            raise ConflictError(
-                f"`{path}` holds a text that we did not write and is left as it is: rename it, or "
-                "use `--update` or `--regenerate`, which keep its text as a version."
-            )
+        self._refuse_foreign(version.name)
         self._make_home()
         try:
             old = folder.stat(path.name)
-            after = None if old is None else old.st_mtime
-            folder.write(path.name, version.source.encode(), mode=0o666, after=after)
+            folder.write(
+                path.name,
+                version.source.encode(),
+                mode=0o666,
+                after=None if old is None else old.st_mtime,
+                # Writing takes milliseconds, in which somebody may save the file.
+                last_look=lambda: self._refuse_foreign(version.name),
+            )
         except OSError as error:
             raise StoreError(f"`{path}` cannot be written: {error}.") from None
-        self._drop_bytecode(version.name)
+        if self.sort is MODULE:
+            self._drop_bytecode(version.name)
         return path
+
+    def _refuse_foreign(self, name: str) -> None:
+        if self.foreign_text(name) is not None:
+            raise ConflictError(
+                f"`{self.path(name)}` holds a text that we did not write and is left as it is: "
+                "rename it, or run its prompt cell with `--update` or `--regenerate`, which keep "
+                "its text as a version."
+            )
 
     def _make_home(self) -> None:
         try:
@@ -274,13 +300,16 @@ class ModuleStore:
 
     def _shelf(self, kind: str, name: str) -> Shelf:
         if not name.isidentifier():
-            raise StoreError(f"`{name}` is no module name; the store holds identifiers only.")
+            raise StoreError(
+                f"`{name}` is no {self.sort.noun} name; the store holds identifiers only."
+            )
         if (kind, name) not in self._shelves:
             self._shelves[kind, name] = Shelf(
                 Folder(self.directory, HOME, kind, name),
-                Folder(self.directory, HOME, "cache", "verdicts", name),
+                Folder(self.directory, HOME, "cache", self.sort.verdicts, name),
                 name,
                 self._signer,
+                self.sort,
             )
         return self._shelves[kind, name]
 

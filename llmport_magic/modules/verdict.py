@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from llmport_magic.errors import StoreError
+from llmport_magic.modules.comparison import one_line
 from llmport_magic.modules.packages import MissingImport
 
 Safety = Literal["clean", "ask", "refuse"]
@@ -41,6 +42,13 @@ class ExampleOutcome:
         """Tell whether nothing speaks against the code: it passed, or could not be run."""
         return self.status != "failed"
 
+    def finding(self) -> str:
+        """Say in one line what it gave and what it shall give."""
+        where = f"line {self.line}: " if self.line else ""
+        verb = "" if self.got.startswith(("raised ", "did not ", "it ", "the ")) else "gave "
+        wanted = one_line(self.expected) or "no exception"
+        return f"{where}{one_line(self.source, 80)} {verb}{self.got}, expected {wanted}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -57,6 +65,9 @@ class Verdict:
         missing: packages that the code needs and this environment does not have.
         environment: whether what failed is this environment's fault and not the code's.
         broken: whether the code does not even import.
+        tried: what happened on a copy of the user's data, in one line.
+        summary: what is said instead of what examples say: of a text that is no code.
+        seen: what exceptions said there; it may hold that data, so it is shown and never kept.
     """
 
     safety: Safety
@@ -69,17 +80,29 @@ class Verdict:
     missing: tuple[MissingImport, ...] = ()
     environment: bool = False
     broken: bool = False
+    tried: str = ""
+    summary: str = ""
+    seen: str = field(default="", repr=False, compare=False)
 
-    def line(self) -> str:
-        """Say it all in one line."""
+    def line(self, *, allowed: bool = False, asks: str = "needs your consent") -> str:
+        """Say it all in one line.
+
+        Args:
+            allowed: whether the user has consented already, where that is needed.
+            asks: what is said where it was not given; nothing where it was said before.
+        """
+        if self.summary:
+            return self.summary
         parts = [self._proof_text(), self.level]
-        if self.safety != "clean":
-            parts.append("needs your consent" if self.safety == "ask" else "refused")
+        if self.safety == "ask":
+            parts.append("allowed by you" if allowed else asks)
+        elif self.safety == "refuse":
+            parts.append("refused")
         uses = [label for label in self.labels if not label.startswith(NEEDS)]
         if uses:
             parts.append(f"can use: {', '.join(uses)}")
         parts += [f"{label} to be installed" for label in self.labels if label.startswith(NEEDS)]
-        return " · ".join(parts)
+        return " · ".join(filter(None, parts))
 
     def _proof_text(self) -> str:
         ran = [example for example in self.examples if example.status != "not run"]
@@ -97,8 +120,8 @@ class Verdict:
         return f"{text}, {skipped} not run" if skipped else text
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the verdict as plain data, for the store and the log."""
-        return asdict(self)
+        """Give the verdict as plain data, for the store and the log; `seen` is in neither."""
+        return {name: value for name, value in asdict(self).items() if name != "seen"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
@@ -117,6 +140,8 @@ class Verdict:
             )
             values["findings"] = tuple(map(str, values["findings"]))
             values["labels"] = tuple(map(str, values["labels"]))
+            values["tried"] = str(values.get("tried", ""))
+            values["summary"] = str(values.get("summary", ""))
             verdict = cls(**values)
         except (TypeError, KeyError, AttributeError) as error:
             raise StoreError(f"a stored verdict cannot be read ({error}): run the cell") from error
@@ -130,5 +155,5 @@ class Verdict:
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
+    names = {each.name for each in fields(kind)}
     return {key: value for key, value in data.items() if key in names}

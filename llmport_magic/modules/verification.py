@@ -1,4 +1,4 @@
-"""Whether a candidate is a module to keep: gate, policy, imports, sandbox, examples.
+"""Whether a candidate is a module to keep: gate, policy, imports, sandbox, examples, trial.
 
 Safety says what the code would do; proof says what the examples say. What this environment lacks
 is told apart from what the code does wrong: only the latter is a model's to mend.
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llmport_magic.errors import VerificationError
-from llmport_magic.modules import sandbox
 from llmport_magic.modules.comparison import Observation, compare, one_line
 from llmport_magic.modules.examples import Example, bound_names, loaded_names
 from llmport_magic.modules.gate import check_text, parse_module
@@ -26,8 +25,11 @@ from llmport_magic.modules.packages import (
     missing_imports,
     shares_a_namespace,
 )
-from llmport_magic.modules.policy import PolicyReport, assess
-from llmport_magic.modules.sandbox import ImportFailure, SandboxJob, SandboxResult
+from llmport_magic.modules.policy.review import PolicyReport, assess
+from llmport_magic.modules.sandbox import sandboxing
+from llmport_magic.modules.sandbox.job import ImportFailure, SandboxJob, SandboxResult
+from llmport_magic.modules.trial.running import with_trial
+from llmport_magic.modules.trial.samples import OUTSIDE, Subject, Trying, examples_on_copies
 from llmport_magic.modules.verdict import NEEDS, ExampleOutcome, Safety, Verdict
 from llmport_magic.settings import Settings
 
@@ -37,9 +39,9 @@ _NETWORK_ERRORS = frozenset(
     {"URLError", "gaierror", "ConnectionError", "ConnectError", "NewConnectionError",
      "ClientConnectorError", "ConnectTimeout"}
 )  # fmt: skip
-_OUTSIDE = frozenset({"files", "deletes files", "network", "processes", "threads"})
 _NOT_ALLOWED = "the sandbox does not allow what it does"
 _NO_NETWORK = "it needs the network"
+_ON_COPIES = "it needs a variable of the notebook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class _Candidate:
     consent: bool = False
     fixed_names: Mapping[str, str] = field(default_factory=dict)
     own_names: Collection[str] = ()
+    on_copies: frozenset[int] = frozenset()
     begun: float = 0.0
 
 
@@ -67,6 +70,8 @@ async def verify(
     consent: bool = False,
     fixed_names: Mapping[str, str] | None = None,
     own_names: Collection[str] = (),
+    variables: Collection[str] = (),
+    trying: Trying | None = None,
 ) -> Verdict:
     """Check a candidate; never raises for what is wrong with it.
 
@@ -79,6 +84,9 @@ async def verify(
         consent: whether the user has allowed what the policy asks about.
         fixed_names: names that the examples know, with the text of their literal values.
         own_names: modules that can be imported without a file on the path.
+        variables: the notebook's variables that the examples may use; such examples run on
+            copies only.
+        trying: the copies on which the candidate is tried; without it nothing is.
     """
     candidate = _Candidate(
         source=source,
@@ -89,39 +97,71 @@ async def verify(
         consent=consent or settings.trust == "always",
         fixed_names=fixed_names or {},
         own_names=own_names,
+        on_copies=examples_on_copies(examples, variables),
         begun=time.monotonic(),
     )
     verdict = await asyncio.to_thread(_before_running, candidate)
     if verdict.proof == "unverified" and not verdict.missing and _may_run(verdict, candidate):
         verdict = await _run(candidate, verdict)
+        ran = not verdict.missing and not verdict.broken and verdict.level != "static only"
+        if trying is not None and ran:
+            verdict = await _try(candidate, verdict, trying)
     return replace(verdict, seconds=round(time.monotonic() - candidate.begun, 4))
 
 
-async def check_plain(source: str, settings: Settings) -> Verdict:
-    """Check the code of a plain cell, which the user runs: it is read, not run."""
-    del settings
+async def check_plain(
+    source: str,
+    settings: Settings,
+    *,
+    trying: Trying | None = None,
+    module_dir: Path | None = None,
+) -> Verdict:
+    """Check the code of a plain cell, which the user runs: it is read, and tried on copies.
 
-    def check() -> Verdict:
-        try:
-            parse_module(source)
-        except VerificationError as error:
-            return _unreadable(source, error)
-        report = assess(source)
-        lasting = [found for found in report.findings if not found.at_import]
-        safety: Safety = "clean"
-        if lasting:
-            safety = "refuse" if any(f.severity == "refuse" for f in lasting) else "ask"
-        missing = missing_imports(source)
-        findings = [*map(str, lasting), *(item.message for item in missing)]
-        return Verdict(
-            safety=safety,
-            proof="unverified",
-            findings=tuple(findings),
-            labels=report.labels,
-            environment=bool(missing),
-        )
+    Args:
+        source: the code.
+        settings: the limits of the trial.
+        trying: the copies; without them the code is only read.
+        module_dir: where the user's modules lie.
+    """
+    verdict, report = await asyncio.to_thread(_read_plain, source)
+    if trying is None or report is None or verdict.safety == "refuse" or verdict.missing:
+        return verdict
+    refused = [found for found in report.findings if found.severity == "refuse"]
+    if refused:
+        why = str(refused[0]).removesuffix(" when imported")
+        return replace(verdict, tried=f"not tried: {why}")
+    subject = Subject(
+        source=source,
+        name=None,
+        labels=verdict.labels,
+        settings=settings,
+        module_dir=module_dir,
+        acts=bool(report.findings),
+    )
+    return await with_trial(verdict, subject, trying)
 
-    return await asyncio.to_thread(check)
+
+def _read_plain(source: str) -> tuple[Verdict, PolicyReport | None]:
+    try:
+        parse_module(source)
+    except VerificationError as error:
+        return _unreadable(source, error), None
+    report = assess(source)
+    lasting = [found for found in report.findings if not found.at_import]
+    safety: Safety = "clean"
+    if lasting:
+        safety = "refuse" if any(f.severity == "refuse" for f in lasting) else "ask"
+    missing = missing_imports(source)
+    findings = [*map(str, lasting), *(item.message for item in missing)]
+    verdict = Verdict(
+        safety=safety,
+        proof="unverified",
+        findings=tuple(findings),
+        labels=report.labels,
+        environment=bool(missing),
+    )
+    return verdict, report
 
 
 # -- before running --------------------------------------------------------------------------------
@@ -160,11 +200,11 @@ def _before_running(candidate: _Candidate) -> Verdict:
 
 def _may_run(verdict: Verdict, candidate: _Candidate) -> bool:
     """Tell whether the code may run: effects at import only where they are held, or allowed."""
-    if candidate.consent or verdict.safety == "clean":
-        return True
     if verdict.safety == "refuse":
         return False
-    return sandbox.level() == sandbox.CONFINED or not _acts_at_import(assess(candidate.source))
+    if candidate.consent or verdict.safety == "clean":
+        return True
+    return sandboxing.confines(sandboxing.level()) or not _acts_at_import(assess(candidate.source))
 
 
 def _acts_at_import(report: PolicyReport) -> bool:
@@ -185,8 +225,8 @@ def _not_run(example: Example, reason: str) -> ExampleOutcome:
 
 async def _run(candidate: _Candidate, before: Verdict) -> Verdict:
     settings = candidate.settings
-    skipped = _skipped(candidate.examples)
-    result = await sandbox.run(
+    skipped = _skipped(candidate.examples, candidate.on_copies)
+    result = await sandboxing.run(
         SandboxJob(
             source=candidate.source,
             module_name=candidate.name,
@@ -197,21 +237,24 @@ async def _run(candidate: _Candidate, before: Verdict) -> Verdict:
             ],
             search_path=tuple(sys.path),
             module_dir=candidate.module_dir,
-            seconds=settings.sandbox_seconds,
-            memory_mb=settings.sandbox_memory_mb,
+            **sandboxing.limits(settings),
             fixed_names=candidate.fixed_names,
             confined=not candidate.consent and _acts_at_import(assess(candidate.source)),
         )
     )
     if result.status == "unavailable":
-        return replace(before, findings=(*before.findings, result.error), environment=True)
+        # What may not run in the sandbox is not to run in the notebook either, unasked.
+        held = result.too_weak and not candidate.consent and before.safety == "clean"
+        safety: Safety = "ask" if held else before.safety
+        found = (*before.findings, result.error)
+        return replace(before, safety=safety, findings=found, environment=True)
     before = replace(before, level=result.level)
     if result.failure is not None:
         return _not_imported(candidate, before, result.failure)
     return _judged(candidate, before, result, skipped)
 
 
-def _skipped(examples: Sequence[Example]) -> dict[int, str]:
+def _skipped(examples: Sequence[Example], on_copies: Collection[int]) -> dict[int, str]:
     """Find the examples that are not run, and those that need what these would have made."""
     skipped: dict[int, str] = {}
     lost: set[str] = set()
@@ -219,6 +262,8 @@ def _skipped(examples: Sequence[Example]) -> dict[int, str]:
         names = bound_names(example.source)
         if example.needs_io:
             skipped[number] = "it reads, writes, asks or connects"
+        elif number in on_copies:
+            skipped[number] = _ON_COPIES
         elif lost & loaded_names(example.source):
             skipped[number] = "it needs an example that was not run"
         else:
@@ -236,7 +281,7 @@ def _not_imported(candidate: _Candidate, before: Verdict, failure: ImportFailure
         return replace(
             before, findings=(missing.message,), missing=(missing,), environment=True, broken=True
         )
-    if failure.error == "PermissionError" and _OUTSIDE & set(before.labels):
+    if failure.error == "PermissionError" and OUTSIDE & set(before.labels):
         text = f"{where}not run to its end: {_NOT_ALLOWED} when imported"
         return replace(before, findings=(text, *before.findings), environment=True)
     if failure.error == "SystemExit":
@@ -283,7 +328,7 @@ def _judged(
             outcomes.append(outcome)
             missing += [lacking] if lacking else []
         if outcomes[-1].status == "failed":
-            findings.append(_finding(outcomes[-1]))
+            findings.append(outcomes[-1].finding())
     if result.status != "ok" and result.hung is None:
         stage = "after its examples" if result.observations else "when imported"
         findings.append(f"{stage}: {result.error}")
@@ -328,14 +373,23 @@ def _compared(
         return replace(outcome, status="not run", reason=_NO_NETWORK), None
     if "EOFError" in seen.bases and "asks the user" in labels:
         return replace(outcome, status="not run", reason="it asks the user"), None
-    if "PermissionError" in seen.bases and _OUTSIDE & labels:
+    if "PermissionError" in seen.bases and OUTSIDE & labels:
         return replace(outcome, status="not run", reason=_NOT_ALLOWED), None
     return outcome, None
 
 
-def _finding(outcome: ExampleOutcome) -> str:
-    """Say in one line what an example gave and what it shall give."""
-    where = f"line {outcome.line}: " if outcome.line else ""
-    verb = "" if outcome.got.startswith(("raised ", "did not ", "it ", "the ")) else "gave "
-    wanted = one_line(outcome.expected) or "no exception"
-    return f"{where}{one_line(outcome.source, 80)} {verb}{outcome.got}, expected {wanted}"
+# -- on copies of the user's data ------------------------------------------------------------------
+
+
+async def _try(candidate: _Candidate, verdict: Verdict, trying: Trying) -> Verdict:
+    subject = Subject(
+        source=candidate.source,
+        name=candidate.name,
+        labels=verdict.labels,
+        settings=candidate.settings,
+        examples=candidate.examples,
+        tried=candidate.on_copies,
+        module_dir=candidate.module_dir,
+        fixed_names=candidate.fixed_names,
+    )
+    return await with_trial(verdict, subject, trying)

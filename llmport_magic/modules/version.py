@@ -1,4 +1,4 @@
-"""A version of a module: its text, what it was made from, and how it is named and written down."""
+"""A version of a text: what it was made from, and how it is named and written down."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
+
+from llmport_magic.modules.sorts import MODULE, Sort
 
 _COOKIE = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{8,64}\Z")
@@ -39,6 +41,8 @@ class NewVersion:
         cost: US dollars, `None` when the price is unknown.
         seconds: from the prompt to the verdict.
         cell_id: the cell that asked for it.
+        context: what `--with` named: `pandas DataFrame 1000x7` and a digest of what was said of
+            it, by the item's text.
     """
 
     name: str
@@ -57,6 +61,7 @@ class NewVersion:
     cost: float | None = None
     seconds: float | None = None
     cell_id: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +73,14 @@ class Version(NewVersion):
         number: 1, 2, …; 0 is a file that was there before us.
         created: when it was stored, ISO 8601.
         signed: whether this user's key vouches for `verdict` and `consented`.
+        sort: what it is a version of: the store that has it says so, never its record.
     """
 
     id: str
     number: int
     created: str
     signed: bool = False
+    sort: Sort = MODULE
 
     @property
     def source_hash(self) -> str:
@@ -121,14 +128,25 @@ def decode_source(data: bytes) -> str:
     return "\n".join(lines)
 
 
+def decode_text(data: bytes) -> str:
+    """Return the text of a file that is no Python: UTF-8.
+
+    Raises:
+        UnicodeDecodeError: the bytes are not.
+    """
+    return normal_text(data.decode("utf-8-sig"))
+
+
 def to_record(version: Version) -> dict[str, Any]:
     """Return a version's record: everything but its text, which the record names by hash."""
     record = asdict(version)
-    del record["source"], record["signed"]
+    del record["source"], record["signed"], record["sort"]
     return {"v": 1, **record, "sha256": version.source_hash}
 
 
-def from_record(record: Any, *, name: str, number: int, source: str) -> Version:
+def from_record(
+    record: Any, *, name: str, number: int, source: str, sort: Sort = MODULE
+) -> Version:
     """Read a record that anybody may have written.
 
     Raises:
@@ -136,10 +154,10 @@ def from_record(record: Any, *, name: str, number: int, source: str) -> Version:
     """
     if not isinstance(record, dict) or record.get("v") != 1:
         raise ValueError("it is not a record of version 1")
-    known = {each.name for each in fields(Version)} - {"source", "signed"}
+    known = {each.name for each in fields(Version)} - {"source", "signed", "sort"}
     values = {key: value for key, value in record.items() if key in known}
     try:
-        version = Version(**values, source=source)
+        version = Version(**values, source=source, sort=sort)
     except TypeError:
         raise ValueError("a field is missing") from None
     if (version.name, version.number) != (name, number):
@@ -167,6 +185,8 @@ def _shapes(version: Version) -> dict[str, bool]:
             each: isinstance(getattr(version, each), dict)
             for each in ("options", "settings", "usage")
         },
+        "context": isinstance(version.context, dict)
+        and all(isinstance(each, str) for pair in version.context.items() for each in pair),
         "verdict": isinstance(version.verdict, dict | None),
         "consented": isinstance(version.consented, bool),
         "created": _is_time(version.created),

@@ -1,7 +1,8 @@
 """Runs in the sandbox: imports a candidate and runs its examples, telling what it saw.
 
-A script of its own, started by `sandbox.py` with `python -I -B`. It knows nothing of what the
-examples shall give: a candidate that takes over this process can only lie about what it saw.
+A script of its own, started with `python -I -B`. It knows nothing of what the examples shall give:
+a candidate that takes over this process can only lie about what it saw. With a socket as standard
+input it is the warm worker instead, of which each fork runs one job as a cold start would.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import builtins
 import io
 import json
 import os
+import site
+import stat
 import sys
 import traceback
 import types
@@ -21,6 +24,8 @@ _MAX_OUTPUT = 1_000_000
 _MAX_TEXT = 100_000
 _MAX_IMPORT_TEXT = 4_000
 _MAX_DEPTH = 20
+_BESIDE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is slow to load
+_OPENED: set[str] = set()
 
 
 class OutputLimitError(BaseException):
@@ -76,25 +81,55 @@ def _limit(limits: dict[str, int]) -> list[str]:
     return taken
 
 
-def _confine(path: list[str], listed: list[str]) -> list[str]:
-    """Shut this process in, as far as the system can; names what holds."""
-    folder = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is slow to load
-    sys.path.append(folder)
+def _beside(name: str) -> types.ModuleType:
+    """Load a script that lies beside this one."""
+    sys.path.append(_BESIDE)
     try:
-        import sandbox_confine  # type: ignore[import-not-found] # it lies beside this script
-    except ImportError:
-        return []
+        return __import__(name)
     finally:
-        sys.path.remove(folder)
-    readable = {sys.prefix, sys.base_prefix, sys.exec_prefix, *_editable()}
-    for entry in path:
-        if entry.endswith((".zip", ".egg", "site-packages", "dist-packages")):
-            readable.add(entry)
-        else:
-            listed = [*listed, entry]
-    held: list[str] = sandbox_confine.confine(readable, listed, os.getcwd())  # noqa: PTH109
+        sys.path.remove(_BESIDE)
+
+
+def _confine(job: dict[str, Any]) -> list[str]:
+    """Shut this process in, as far as the system can; names what holds."""
+    held = _outer_layer(job["outside"])
+    try:
+        sandbox_confine = _beside("sandbox_confine")
+    except ImportError:
+        return held
+    readable = {sys.prefix, sys.base_prefix, sys.exec_prefix, _BESIDE, *job["readable"]}
+    readable.update(_editable())
+    held += sandbox_confine.confine(readable, job["listed"], os.getcwd())  # noqa: PTH109
     del sys.modules["sandbox_confine"]
     return held
+
+
+def _outer_layer(outside: str) -> list[str]:
+    """Name what this process was started in, seen from within and not only hoped for.
+
+    Args:
+        outside: the file systems that the notebook's process sees, as Linux numbers them.
+    """
+    if sys.platform == "darwin":
+        import ctypes
+
+        try:
+            return ["seatbelt"] if ctypes.CDLL(None).sandbox_check(os.getpid(), None, 0) else []
+        except (AttributeError, OSError):
+            return []
+    try:
+        inside = os.readlink("/proc/self/ns/mnt")  # noqa: PTH115 - pathlib is slow to load
+    except OSError:
+        return []
+    return ["bwrap"] if outside and inside != outside else []
+
+
+def _open_sites(folders: list[str]) -> None:
+    """Read the `.pth` files of the user's own packages, as the notebook's Python did."""
+    for folder in folders:
+        if folder not in _OPENED:
+            _OPENED.add(folder)
+            site.addsitedir(folder)
 
 
 def _editable() -> list[str]:
@@ -210,10 +245,20 @@ class _Runner:
         return {"value": None, "printed": (texts + rest)[:_MAX_TEXT]}
 
 
+def _try(trial: dict[str, Any], module: types.ModuleType, file: str) -> dict[str, Any]:
+    """Run the module on the files in this folder; `trial_child.py` lies beside this script."""
+    trial_child = _beside("trial_child")
+    seen: dict[str, Any] = trial_child.run(trial, module, file)
+    return seen
+
+
 def describe(error: BaseException, file: str) -> dict[str, Any]:
     """Give an exception as texts: its classes, its message, its line in the module."""
     try:
         message = str(error)[:2000]
+        if isinstance(error, ImportError) and error.path:
+            # Where a package lies is the user's own, and a finding goes to the model.
+            message = message.replace(f" ({error.path})", "")
     except BaseException:  # noqa: BLE001 - a candidate's own `__str__` may do anything
         message = ""
     frames = traceback.extract_tb(error.__traceback__)
@@ -228,9 +273,23 @@ def describe(error: BaseException, file: str) -> dict[str, Any]:
     }
 
 
+def _serve() -> int:
+    """Be the warm worker; returns in its forks, with the bytes that they share."""
+    known = set(sys.modules)
+    shelf = _beside("sandbox_shelf").Shelf()
+    with shelf.noting():
+        worker = _beside("sandbox_worker")
+    shared: int = worker.serve(shelf, known, _open_sites)
+    return shared
+
+
 def main() -> None:
     """Read the job, run it, write what was seen; never returns."""
+    shared = 0
+    if stat.S_ISSOCK(os.fstat(0).st_mode):
+        shared = _serve()
     job = json.loads(sys.stdin.buffer.read())
+    os.chdir(job["folder"])
     channel = os.dup(1)
     os.set_inheritable(channel, False)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -247,10 +306,14 @@ def main() -> None:
         while line:
             line = line[os.write(channel, line) :]
 
+    _open_sites(job["sites"])
+    # What the worker had loaded is shared with it, so it is not what this run takes.
+    job["limits"]["AS"] += shared
     limits = _limit(job["limits"])
-    holds = _confine(job["path"], job["listed"])
+    holds = _confine(job)
     tell(kind="begin", limits=limits, holds=holds)
-    if job["confined"] and holds != ["landlock", "seccomp"]:
+    reached = "+".join(holds) or ("rlimits only" if limits else "process only")
+    if reached not in job["accepted"]:
         os._exit(1)
     sys.path[:] = job["path"]
     file = os.path.join(os.getcwd(), f"{job['name']}.py")  # noqa: PTH109, PTH118
@@ -265,6 +328,8 @@ def main() -> None:
         for number, source in job["examples"]:
             tell(kind="start", number=number)
             tell(kind="example", number=number, **runner.run(source, number))
+        if job["trial"] is not None:
+            tell(kind="trial", seen=_try(job["trial"], module, file))
     tell(kind="end")
     # Threads and exit handlers of the candidate get no say.
     os._exit(0)

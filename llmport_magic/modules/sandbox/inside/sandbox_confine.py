@@ -24,7 +24,7 @@ _RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _LOOK = _EXECUTE | _READ | _READ_DIR
 _NET_ABI, _SCOPE_ABI = 4, 6
 
-_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/etc", "/nix",
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/etc", "/nix",
            "/sys/devices", "/sys/fs/cgroup", "/dev/urandom", "/dev/random", "/dev/zero",
            "/var/lib/texmf", "/var/cache/fontconfig")  # fmt: skip
 # Not `/proc` as a whole: the environment of the user's other processes lies there.
@@ -41,6 +41,14 @@ _DENIED = {
     "add_key": (248, 217), "request_key": (249, 218), "userfaultfd": (323, 282),
     "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
     "delete_module": (176, 106), "sethostname": (170, 161), "settimeofday": (164, 170),
+    # What would stay behind in the kernel's memory, and what reaches processes by user or group.
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
+    "setpriority": (141, 140), "ioprio_set": (251, 30),
+}  # fmt: skip
+# Only on the caller itself, process 0: the user's other processes could be limited with these.
+_ON_ITSELF = {
+    "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118), "sched_setattr": (314, 274),
 }  # fmt: skip
 # Landlock knows no rights for these; they do nothing and say that all is well.
 _IGNORED = {
@@ -50,12 +58,15 @@ _IGNORED = {
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
     "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
 }  # fmt: skip
-_SOCKET = (41, 198)
+_SOCKETS = {"socket": (41, 198), "socketpair": (53, 199)}
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _AF_UNIX, _EPERM, _EACCES = 1, 1, 13
+# Datagrams are sent to an address without connecting; these kinds are not.
+_SOCK_STREAM, _SOCK_SEQPACKET = 1, 5
+_FIRST_ARGUMENT, _SECOND_ARGUMENT = 16, 24
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _X32 = 0x40000000
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _RETURN, _AND = 0x20, 0x15, 0x35, 0x06, 0x54
 
 
 def available() -> tuple[str, ...]:
@@ -85,7 +96,7 @@ def confine(readable: Iterable[str], listed: Iterable[str], writable: str) -> li
         return []
     held = []
     if _landlock(
-        libc, {*readable, *_SYSTEM, *(f"/proc/{name}" for name in _PROC)}, listed, writable
+        libc, {*readable, *SYSTEM, *(f"/proc/{name}" for name in _PROC)}, listed, writable
     ):
         held.append("landlock")
     if _seccomp(libc):
@@ -175,14 +186,29 @@ def _filter(machine: str) -> bytes:
             number = numbers[column]
             if number is not None:
                 steps += [_step(_EQUAL, number, 0, 1), _step(_RETURN, _ERRNO | error)]
-    steps += [
-        # The low half of the first argument: the address family.
-        _step(_EQUAL, _SOCKET[column], 0, 3),
-        _step(_LOAD, 16),
-        _step(_EQUAL, _AF_UNIX, 1, 0),
-        _step(_RETURN, _ERRNO | _EACCES),
-        _step(_RETURN, _ALLOW),
-    ]
+    refuse, allow = _step(_RETURN, _ERRNO | _EACCES), _step(_RETURN, _ALLOW)
+    for numbers in _ON_ITSELF.values():
+        steps += [
+            _step(_EQUAL, numbers[column], 0, 4),
+            _step(_LOAD, _FIRST_ARGUMENT),
+            _step(_EQUAL, 0, 1, 0),
+            refuse,
+            allow,
+        ]
+    for numbers in _SOCKETS.values():
+        steps += [
+            _step(_EQUAL, numbers[column], 0, 8),
+            _step(_LOAD, _FIRST_ARGUMENT),
+            _step(_EQUAL, _AF_UNIX, 0, 4),
+            _step(_LOAD, _SECOND_ARGUMENT),
+            # The low bits are the kind, the others flags.
+            _step(_AND, 0xF),
+            _step(_EQUAL, _SOCK_STREAM, 2, 0),
+            _step(_EQUAL, _SOCK_SEQPACKET, 1, 0),
+            refuse,
+            allow,
+        ]
+    steps.append(allow)
     return b"".join(steps)
 
 

@@ -1,14 +1,15 @@
-"""What the names of a module lead to, and what of it runs when it is imported."""
+"""What the names of a module lead to."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from llmport_magic.modules.policy.capabilities import RISKY_MODULES, Severity
+from llmport_magic.modules.policy.texts import text_of
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# Python calls these itself while it builds classes.
-_CALLED_BY_CLASSES = {"__init_subclass__", "__set_name__", "__prepare__", "__class_getitem__"}
 # Modules that others import, and that can be reached as their attributes.
 _REACHED_THROUGH = {
     "os", "sys", "subprocess", "socket", "builtins", "shutil", "importlib", "ctypes", "pickle",
@@ -18,53 +19,59 @@ _MAX_CHAIN = 60
 
 
 class Scopes:
-    """One module's names and its import time; everything is found without recursion."""
+    """One module's names; everything is found without recursion.
 
-    def __init__(self, tree: ast.Module) -> None:
-        self._tree = tree
-        self._aliases: dict[str, str] = {}
+    Args:
+        tree: the module.
+        nodes: all of its nodes, as `ast.walk` gives them.
+
+    Attributes:
+        aliases: what each imported name, and each other name for one, stands for.
+    """
+
+    def __init__(self, tree: ast.Module, nodes: Sequence[ast.AST]) -> None:
+        self._nodes = nodes
+        self.aliases: dict[str, str] = {}
         self._own = set(_own_names(tree))
-        self._callees = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-        self._passed = {
-            id(argument)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call)
-            for argument in [*node.args, *(keyword.value for keyword in node.keywords)]
-        }
-        self._decorators = {
-            id(decorator)
-            for node in ast.walk(tree)
-            if isinstance(node, (*_FUNCTIONS, ast.ClassDef))
-            for decorator in node.decorator_list
-        }
-        self._inner = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-        self._constant_imports = {
-            id(node.func)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and node.args and self.text_of(node.args[0]) is not None
-        }
+        self._callees: set[int] = set()
+        self._passed: set[int] = set()
+        self._decorators: set[int] = set()
+        self._inner: set[int] = set()
+        self._constant_imports: dict[int, str] = {}
+        for node in self._nodes:
+            if isinstance(node, ast.Call):
+                self._callees.add(id(node.func))
+                self._passed |= {id(argument) for argument in node.args}
+                self._passed |= {id(keyword.value) for keyword in node.keywords}
+                name = text_of(node.args[0]) if node.args else None
+                if name is not None:
+                    self._constant_imports[id(node.func)] = name
+            elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+                self._decorators |= {id(decorator) for decorator in node.decorator_list}
+            elif isinstance(node, ast.Attribute):
+                self._inner.add(id(node.value))
+            elif isinstance(node, ast.Assign) and any(map(_is_special, node.targets)):
+                # `__getitem__ = os.system`: Python calls it for `x["id"]`.
+                self._passed.add(id(node.value))
+        self._subclasses: dict[int, Severity | None] | None = None
         self._collect_imports()
         self._collect_aliases()
-        self._executed: set[int] = set()
-        # Whether the import calls something through a variable, a table or another call.
-        self.calls_indirectly = False
-        self._find_executed()
 
     # -- names -----------------------------------------------------------------------------------
 
     def _collect_imports(self) -> None:
-        for node in ast.walk(self._tree):
+        for node in self._nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     local = alias.asname or alias.name.partition(".")[0]
-                    self._aliases[local] = alias.name if alias.asname else local
+                    self.aliases[local] = alias.name if alias.asname else local
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
-                    self._aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                    self.aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
 
     def _collect_aliases(self) -> None:
         """Follow `f = os.system` and `e = eval`."""
-        for node in ast.walk(self._tree):
+        for node in self._nodes:
             if not isinstance(node, (ast.Assign, ast.NamedExpr, ast.AnnAssign)) or not node.value:
                 continue
             dotted = self.dotted(node.value)
@@ -72,7 +79,7 @@ class Scopes:
                 continue
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
-                    self._aliases.setdefault(target.id, dotted)
+                    self.aliases.setdefault(target.id, dotted)
 
     def dotted(self, node: ast.expr) -> str | None:
         """Give what an expression leads to, such as `os.path.join` or `builtins.open`."""
@@ -96,11 +103,13 @@ class Scopes:
                     parts.append(name)
                     continue
             return _direct(".".join([root, *reversed(parts)])) if root else None
-        return None
+        # However long the way is, what it ends with says where it leads.
+        end = ".".join(["", *reversed(parts)])
+        return None if _direct(end) == end else _direct(end)
 
     def _root(self, name: str) -> str | None:
-        if name in self._aliases:
-            return self._aliases[name]
+        if name in self.aliases:
+            return self.aliases[name]
         if name == "__builtins__":
             return "builtins"
         if name in self._own:
@@ -119,23 +128,33 @@ class Scopes:
             name = f"{root}.{function.attr}" if root else None
         if name not in {"builtins.__import__", "importlib.import_module"} or not call.args:
             return None
-        return self.text_of(call.args[0])
+        return text_of(call.args[0])
 
     def imports_constant(self, node: ast.expr) -> bool:
-        """Tell whether a name is `import_module`, called with a name that stands in the code."""
-        known = id(node) in self._constant_imports
-        return known and self.dotted(node) == "importlib.import_module"
+        """Tell what gives a module whose name stands in the code, as an `import` does.
+
+        That is `import_module`, and for modules that do not lead out `__import__` and
+        `sys.modules.get`, too.
+        """
+        name = self._constant_imports.get(id(node))
+        if name is None:
+            return False
+        ordinary = name.partition(".")[0] not in RISKY_MODULES
+        function = self.dotted(node)
+        return function == "importlib.import_module" or (
+            ordinary and function in {"builtins.__import__", "sys.modules.get"}
+        )
 
     def _read_by_name(self, call: ast.Call) -> tuple[ast.expr, str] | None:
         """Read `getattr(x, "name")` as `x.name`."""
         if not isinstance(call.func, ast.Name) or call.func.id != "getattr" or len(call.args) < 2:  # noqa: PLR2004
             return None
-        text = self.text_of(call.args[1])
+        text = text_of(call.args[1])
         return (call.args[0], text) if text else None
 
     def _looked_up(self, node: ast.Subscript) -> str | None:
         """Read `sys.modules["os"]`, `vars(os)["system"]` and `__builtins__["eval"]`."""
-        text = self.text_of(node.slice)
+        text = text_of(node.slice)
         base = node.value
         if text is None:
             return None
@@ -154,7 +173,7 @@ class Scopes:
 
     def _simple(self, node: ast.expr) -> str | None:
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while isinstance(node, ast.Attribute) and len(parts) < _MAX_CHAIN:
             parts.append(node.attr)
             node = node.value
         root = self._root(node.id) if isinstance(node, ast.Name) else None
@@ -166,22 +185,6 @@ class Scopes:
         if dotted is None or (dotted.startswith("builtins.")):
             return None
         return dotted
-
-    def text_of(self, node: ast.expr) -> str | None:
-        """Give the text of a string, also of one put together from constants."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return node.value
-        pieces: list[str] = []
-        waiting: list[ast.expr] = [node]
-        while waiting and len(pieces) < _MAX_CHAIN:
-            item = waiting.pop()
-            if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Add):
-                waiting.extend([item.right, item.left])
-            elif isinstance(item, ast.Constant) and isinstance(item.value, str):
-                pieces.append(item.value)
-            else:
-                return None
-        return "".join(pieces)
 
     def is_called(self, node: ast.expr) -> bool:
         """Tell whether something is called right where it stands."""
@@ -196,62 +199,54 @@ class Scopes:
         """Tell whether something is only the way to an attribute of it."""
         return id(node) in self._inner
 
-    # -- import time -----------------------------------------------------------------------------
+    # -- classes -----------------------------------------------------------------------------------
 
-    def walk(self) -> Iterator[tuple[ast.AST, bool]]:
-        """Give every node, and whether it runs when the module is imported."""
-        waiting: list[tuple[ast.AST, bool]] = [(self._tree, True)]
-        while waiting:
-            node, at_import = waiting.pop()
-            yield node, at_import
-            if isinstance(node, _FUNCTIONS):
-                inside = id(node) in self._executed
-                waiting.extend((child, at_import) for child in _around(node))
-                waiting.extend((child, inside) for child in node.body)
-            elif isinstance(node, ast.If) and is_main_guard(node.test):
-                waiting.extend((child, False) for child in node.body)
-                waiting.extend((child, at_import) for child in node.orelse)
-            else:
-                waiting.extend((child, at_import) for child in ast.iter_child_nodes(node))
+    def severity_of_subclasses(self, node: ast.Attribute) -> Severity | None:
+        """Weigh `x.__subclasses__`: those of an own class are no way out, those of `object` are."""
+        if self._subclasses is None:
+            self._subclasses = _weighed(self._nodes)
+        return self._subclasses.get(id(node), "refuse")
 
-    def _find_executed(self) -> None:
-        """Find the functions of the module that its import calls, and those that they call."""
-        functions: dict[str, list[ast.AST]] = {}
-        classes = {n.name: n for n in ast.walk(self._tree) if isinstance(n, ast.ClassDef)}
-        for node in ast.walk(self._tree):
-            if isinstance(node, _FUNCTIONS):
-                functions.setdefault(node.name, []).append(node)
-        known = {*functions, *classes, *self._aliases, *dir(builtins)}
-        while True:
-            called = set(_CALLED_BY_CLASSES) | self._called_at_import(known)
-            for name in called & set(classes):
-                called |= {
-                    member.name
-                    for member in classes[name].body
-                    if isinstance(member, _FUNCTIONS) and member.name.startswith("__")
-                }
-            executed = {id(node) for name in called for node in functions.get(name, ())}
-            if executed <= self._executed:
-                return
-            self._executed |= executed
 
-    def _called_at_import(self, known: set[str]) -> set[str]:
-        called: set[str] = set()
-        loaded: set[str] = set()
-        indirect = self.calls_indirectly
-        for node, at_import in self.walk():
-            if not at_import:
-                continue
-            called |= set(_called_names(node))
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                loaded.add(node.id)
-            elif isinstance(node, ast.Call):
-                function = node.func
-                named = isinstance(function, ast.Name) and function.id in known
-                indirect |= not named and not isinstance(function, ast.Attribute)
-        self.calls_indirectly = indirect
-        # Through a variable or a table any function that the import mentions may be called.
-        return called | loaded if indirect else called
+def _weighed(nodes: Sequence[ast.AST]) -> dict[int, Severity | None]:
+    """Weigh every `name.__subclasses__` whose name is a class of the module or an argument."""
+    classes = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and _binds(node)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    weighed: dict[int, Severity | None] = {}
+    own = classes - bound - set(dir(builtins))
+    for node in nodes:
+        if _base_of_subclasses(node) in own:
+            weighed[id(node)] = None
+        elif isinstance(node, _FUNCTIONS):
+            arguments = [argument.arg for argument in [*node.args.posonlyargs, *node.args.args]]
+            reads = [part for part in ast.walk(node) if _base_of_subclasses(part) in arguments]
+            made = any(getattr(d, "id", "") == "classmethod" for d in node.decorator_list)
+            kept = made and arguments[:1] == ["cls"] and not (reads and _rebinds(node, "cls"))
+            for part in reads:
+                is_class = kept and _base_of_subclasses(part) == "cls"
+                weighed[id(part)] = None if is_class else "ask"
+    return weighed
+
+
+def _base_of_subclasses(node: ast.AST) -> str | None:
+    if not isinstance(node, ast.Attribute) or node.attr != "__subclasses__":
+        return None
+    return node.value.id if isinstance(node.value, ast.Name) else None
+
+
+def _is_special(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id.startswith("__") and target.id.endswith("__")
+
+
+def _binds(node: ast.Name) -> bool:
+    return not isinstance(node.ctx, ast.Load)
+
+
+def _rebinds(function: ast.AST, name: str) -> bool:
+    nodes = ast.walk(function)
+    return any(isinstance(n, ast.Name) and n.id == name and _binds(n) for n in nodes)
 
 
 def _direct(dotted: str) -> str:
@@ -277,34 +272,13 @@ def _own_names(tree: ast.Module) -> Iterator[str]:
             yield statement.name
 
 
-def _around(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
-    """Give what of a function is evaluated where it is defined."""
-    yield from node.decorator_list
-    yield node.args
-    if node.returns:
-        yield node.returns
-
-
 def is_main_guard(test: ast.expr) -> bool:
     """Tell the test of the block that runs only when the module is the script."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return any(map(is_main_guard, test.values))
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return False
     sides = [test.left, test.comparators[0]]
     names = [side.id for side in sides if isinstance(side, ast.Name)]
     texts = [side.value for side in sides if isinstance(side, ast.Constant)]
     return isinstance(test.ops[0], ast.Eq) and names == ["__name__"] and texts == ["__main__"]
-
-
-def _called_names(node: ast.AST) -> Iterator[str]:
-    """Give the names that a node may call: callees, what is passed on, decorators, attributes."""
-    if isinstance(node, ast.Call):
-        parts = [node.func, *node.args, *(keyword.value for keyword in node.keywords)]
-        yield from (part.id for part in parts if isinstance(part, ast.Name))
-    elif isinstance(node, ast.Attribute):
-        yield node.attr
-        if node.attr.startswith("__") and isinstance(node.value, ast.Name):
-            yield node.value.id
-    elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-        yield from (d.id for d in node.decorator_list if isinstance(d, ast.Name))
-        if isinstance(node, ast.ClassDef):
-            yield from (k.value.id for k in node.keywords if isinstance(k.value, ast.Name))

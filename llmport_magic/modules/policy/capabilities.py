@@ -19,7 +19,8 @@ _CAPABILITIES: dict[str, str] = {
         anthropic google.generativeai google.genai yfinance pandas_datareader telebot discord
         tweepy praw slack_sdk pymongo redis psycopg psycopg2 pymysql mysql kafka pika grpc
         paho feedparser wikipedia requests_html mechanize selenium playwright ftputil
-        huggingface_hub kubernetes docker
+        huggingface_hub kubernetes docker nltk.download seaborn.load_dataset torch.hub.load
+        spacy.cli.download llmport_magic.llm
     """,
     "processes": """
         subprocess os.system os.popen os.posix_spawn os.posix_spawnp os.startfile os.spawnl
@@ -74,6 +75,8 @@ _CAPABILITIES: dict[str, str] = {
         inspect.currentframe inspect.getouterframes sys.addaudithook sys.call_tracing
     """,
     "stops Python": "sys.exit builtins.exit builtins.quit",
+    # Code that was asked for must not decide what the asking allows.
+    "llmport's own settings": "llmport_magic",
 }  # fmt: skip
 CAPABILITY_OF = {name: label for label, names in _CAPABILITIES.items() for name in names.split()}
 
@@ -83,6 +86,7 @@ WHEN_CALLED: dict[str, Severity] = {
     "native code": "ask",
     "dynamic code": "ask",
     "looks into the interpreter": "ask",
+    "llmport's own settings": "ask",
 }
 WHEN_IMPORTED: dict[str, Severity] = {
     "network": "ask",
@@ -97,6 +101,7 @@ WHEN_IMPORTED: dict[str, Severity] = {
     "threads": "ask",
     "looks into the interpreter": "refuse",
     "stops Python": "ask",
+    "llmport's own settings": "refuse",
 }
 # Harmless members of modules that are listed as a whole.
 HARMLESS = frozenset(
@@ -115,7 +120,13 @@ HARMLESS = frozenset(
     aiohttp.ClientTimeout openai.OpenAI openai.AsyncOpenAI anthropic.Anthropic redis.Redis
     pymongo.MongoClient boto3.client boto3.resource urllib3.PoolManager socket.AF_INET
     discord.Client ssl.create_default_context requests.adapters urllib3.util
-    psutil.cpu_count multiprocessing.Queue ssl.SSLError ssl.CERT_NONE
+    psutil.cpu_count multiprocessing.Queue ssl.SSLError ssl.CERT_NONE psutil.cpu_percent
+    psutil.virtual_memory psutil.swap_memory psutil.disk_usage psutil.boot_time psutil.Error
+    psutil.NoSuchProcess psutil.AccessDenied multiprocessing.current_process
+    urllib3.disable_warnings requests.packages.urllib3.disable_warnings urllib3.exceptions
+    requests.codes requests.auth requests.utils requests.structures requests.status_codes
+    ctypes.alignment ctypes.ARRAY ctypes.POINTER
+    sys.modules.keys socket.gethostname http.client.responses
     """.split()  # noqa: SIM905 - names read better than a list of strings
 )
 FILE_METHODS = frozenset(
@@ -125,7 +136,8 @@ FILE_METHODS = frozenset(
     """.split()  # noqa: SIM905
 )
 
-# Attributes that lead out of an object into the interpreter.
+# Attributes that lead out of an object into the interpreter. The way to a class's bases is none:
+# it ends at `object`, which has a name of its own.
 ESCAPES: dict[str, Severity] = {
     **dict.fromkeys(
         """
@@ -135,18 +147,42 @@ ESCAPES: dict[str, Severity] = {
         "refuse",
     ),
     **dict.fromkeys(
-        """
-        __bases__ __base__ __mro__ mro f_back f_locals tb_frame __getattribute__ __reduce__
-        __reduce_ex__ __loader__ gi_code cr_code co_code __self__ __func__ gi_yieldfrom
-        __objclass__
-        """.split(),  # noqa: SIM905
+        "f_back f_locals tb_frame __loader__ gi_code cr_code co_code __self__ gi_yieldfrom".split(),  # noqa: SIM905
         "ask",
     ),
 }
+# What is read of a function's code, or of a traceback's frame, and leads no further.
+FACTS = frozenset(
+    """
+    co_name co_qualname co_filename co_firstlineno co_varnames co_argcount co_posonlyargcount
+    co_kwonlyargcount co_nlocals co_flags co_names co_freevars f_code f_lineno f_lasti
+    """.split()  # noqa: SIM905
+)
+# Names and versions of modules, which are texts.
+_TEXTS = {"__name__", "__version__", "__doc__", "__file__"}
+# Modules whose names in capitals are numbers, not classes as `smtplib.SMTP` is.
+_WITH_CONSTANTS = {
+    "socket", "ssl", "subprocess", "signal", "os", "requests", "urllib3", "httpx", "aiohttp",
+    "multiprocessing", "inspect", "http",
+}  # fmt: skip
+# Modules out of which a computed name can pick what runs code or ends the process.
+_RISKY = {
+    "processes", "ends or replaces the process", "deletes files", "pickles", "native code",
+    "dynamic code", "looks into the interpreter", "stops Python", "llmport's own settings",
+}  # fmt: skip
+_ORDINARY_ROOTS = {"pandas", "torch", "joblib", "concurrent", "asyncio", "timeit"}
+RISKY_MODULES = frozenset(
+    name.partition(".")[0] for name, label in CAPABILITY_OF.items() if label in _RISKY
+) - _ORDINARY_ROOTS | {"__main__"}
 
 
 def capability_of(dotted: str) -> str | None:
     """Give what a dotted name can do, or `None` for what is harmless or unknown."""
+    root, _, last = dotted.partition(".")[0], *dotted.rpartition(".")[1:]
+    if _TEXTS & set(dotted.split(".")) or last.endswith(("Error", "Exception", "Warning")):
+        return None
+    if last.isupper() and root in _WITH_CONSTANTS:
+        return None
     name = dotted
     while name:
         if name in HARMLESS:

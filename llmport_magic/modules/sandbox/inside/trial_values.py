@@ -1,0 +1,92 @@
+"""Runs in the sandbox: what a value is, whether it changed, and what an exception says."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from typing import Any
+
+
+def describe(error: BaseException, file: str) -> dict[str, Any]:
+    """Give an exception as texts: its classes, its message, its line, and who raised it."""
+    try:
+        message = str(error)[:2000]
+    except BaseException:  # noqa: BLE001 - a class of the candidate's own may do anything
+        message = ""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    raised_in = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return {
+        "error": type(error).__name__,
+        "bases": [kind.__name__ for kind in type(error).__mro__],
+        "message": message,
+        "line": lines[-1] if lines else getattr(error, "lineno", None),
+        "missing": getattr(error, "name", None) if isinstance(error, ImportError) else None,
+        "own": not frames or frames[-1][0].f_code.co_filename == file,
+        "package": raised_in.partition(".")[0],
+    }
+
+
+def size_of(value: Any) -> str:
+    """Say what a value is and how large, never what is in it."""
+    kind = type(value).__name__
+    try:
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple) and all(isinstance(side, int) for side in shape):
+            size = "x".join(str(side) for side in shape)
+            return size if kind == "DataFrame" else f"{kind} {size}".rstrip()
+        if isinstance(value, (list, tuple, dict, set, frozenset)):
+            return f"{kind} of {len(value)}"
+    except Exception:  # noqa: BLE001 - a class of the candidate's own may do anything
+        return kind
+    return kind
+
+
+def plain(value: Any) -> Any:
+    """Turn a scalar of numpy and its kin into Python's own, as an example writes it."""
+    if type(value).__module__.partition(".")[0] in ("numpy", "pandas", "polars"):
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):
+            return value.item()
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(plain(item) for item in value)
+    if type(value) is dict:
+        return {plain(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def every_tenth(value: Any) -> Any:
+    """Give a tenth of the rows, or `None` for what has none."""
+    if hasattr(value, "iloc"):
+        return value.iloc[::10]
+    if type(value).__name__ in ("ndarray", "DataFrame", "Series", "list"):
+        return value[::10]
+    return None
+
+
+def difference(before: Any, after: Any) -> str:
+    """Say what of a value is not as it was: an empty text for nothing."""
+    shapes = [getattr(value, "shape", None) for value in (before, after)]
+    if type(before) is not type(after) or shapes[0] != shapes[1]:
+        return f"now {size_of(after)}"
+    parts = (("columns", "its columns"), ("dtypes", "its types"), ("index", "its index"))
+    for part, told in parts:
+        one: Any = getattr(before, part, None)
+        other: Any = getattr(after, part, None)
+        # A method, as `list.index`, is no part of a table.
+        if not callable(one) and hasattr(one, "__iter__") and list(one) != list(other):
+            return told
+    if getattr(before, "dtype", None) != getattr(after, "dtype", None):
+        return "its type"
+    return "" if _same(before, after) else "its values"
+
+
+def _same(before: Any, after: Any) -> bool:
+    if callable(getattr(before, "equals", None)):
+        return bool(before.equals(after))
+    if type(before).__name__ == "ndarray" and before.dtype.kind not in "OV":
+        import numpy as np
+
+        return bool(np.array_equal(before, after, equal_nan=before.dtype.kind in "fcmM"))
+    # Both came from the same bytes: untouched, they give the same bytes again, `nan` included.
+    return pickle.dumps(before) == pickle.dumps(after) or bool(before == after)
