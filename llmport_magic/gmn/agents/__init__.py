@@ -1,0 +1,1 @@
+"""Agents, the worlds they act in, and what came of it."""

@@ -1,0 +1,85 @@
+"""Columns that sum to 1: what is wrong with them, and the small part that can be put right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmport_magic.gmn.arrays.constructors import Axis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# How far from 1 a column may be, for 0.33 three times is meant as a third; what `float` cannot do
+# better is not worth a word.
+TOLERANCE = 1e-3
+_EXACT = 1e-6
+_PERCENT = 100
+
+
+def normalised(
+    array: NDArray[np.float64], axes: Sequence[Axis]
+) -> tuple[NDArray[np.float64], str, str]:
+    """Divide each column along the first axis by its sum.
+
+    Returns:
+        The array, what is wrong with it, and what is worth a word; both are empty where there is
+        nothing, and the array is as it was where something is wrong.
+    """
+    negative = np.argwhere(array < 0)
+    if len(negative):
+        at = tuple(int(index) for index in negative[0])
+        where = _place(at, axes)
+        return (
+            array,
+            f"{array[at]:g} at {where} is no probability{_more(len(negative), 'number')}",
+            "",
+        )
+    sums = array.sum(axis=0)
+    off = abs(sums - 1)
+    # A sum of 0.999 is within, whatever the binary numbers make of it.
+    wrong = np.argwhere(off > TOLERANCE + 1e-12)
+    if len(wrong):
+        return array, _not_one(array, sums, wrong, axes), ""
+    worst = float(off.max(initial=0.0))
+    note = ""
+    if worst > _EXACT:
+        total = float(sums.flat[int(off.argmax())])
+        what = "a column sums" if axes[1:] else "they sum"
+        note = f"{what} to {total:.6g}, not exactly 1: each was divided by its sum"
+    return array / sums, "", note
+
+
+def _not_one(
+    array: NDArray[np.float64], sums: NDArray[Any], wrong: NDArray[Any], axes: Sequence[Axis]
+) -> str:
+    at = tuple(int(index) for index in wrong[0])
+    place = f"the column at {_place(at, axes[1:])} sums" if axes[1:] else "they sum"
+    text = f"{place} to {sums[at]:.6g}, expected 1{_more(len(wrong), 'column')}"
+    if bool((abs(sums - _PERCENT) < 1).all()):
+        return f"{text}: percent? write 0.9 for 90"
+    for position in range(1, array.ndim):
+        if bool((abs(array.sum(axis=position) - 1) <= TOLERANCE).all()):
+            first, other = axes[0], axes[position]
+            along = "each row does" if array.ndim == 2 else f"along `{other.name}` all do"  # noqa: PLR2004
+            return (
+                f"{text}; {along}: transposed? the first axis is the {first.what} that follows, "
+                f"one row for each {first.what} of `{first.name}`"
+            )
+    return text
+
+
+def _place(at: Sequence[int], axes: Sequence[Axis]) -> str:
+    """Name a place by its labels: `location` = `cue`, `context` = 1."""
+    return ", ".join(
+        f"`{axis.name}` = {f'`{axis.say(index)}`' if axis.labels else index}"
+        for axis, index in zip(axes, at, strict=True)
+    )
+
+
+def _more(count: int, what: str) -> str:
+    if count == 1:
+        return ""
+    return f" (and {count - 1} more {what}{'s' if count > 2 else ''})"  # noqa: PLR2004

@@ -1,0 +1,1 @@
+"""Reading and writing specifications: text, JSON and other dialects."""

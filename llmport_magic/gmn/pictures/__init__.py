@@ -1,0 +1,1 @@
+"""Runs and specifications to look at."""

@@ -1,0 +1,1 @@
+"""Having specifications written by models."""
