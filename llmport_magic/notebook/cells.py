@@ -6,21 +6,28 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llmport_magic.modules.version import Version
+from llmport_magic.modules.sorts import MODULE, SPECIFICATION, Sort
 
-MAGICS = ("llmport", "llmport_module")
+if TYPE_CHECKING:
+    from llmport_magic.modules.version import Version
+
+MAGICS = ("llmport", "llmport_module", "gmn")
 _LARGEST_NOTEBOOK = 20_000_000
 _MOST_NOTEBOOKS = 50
-_MODULE_CELL = re.compile(
-    r"^%%llmport_module[ \t]+(\w+)[ \t]+--base[ \t]+([0-9a-f]+)", re.MULTILINE
-)
+# A cell that holds the text of a version: of a module, or of a specification.
+_LINKED_CELLS = {
+    "module": re.compile(r"%%llmport_module[ \t]+(\w+)[ \t]+--base[ \t]+([0-9a-f]+)"),
+    "specification": re.compile(r"%%gmn[ \t]+(\w+)[ \t]+--validate[ \t]+--base[ \t]+([0-9a-f]+)"),
+}
 
 
 def module_cell(version: Version, *, hold: bool = False) -> str:
     """Give the text of the cell that stands for a version."""
     flag = " --hold" if hold else ""
+    if version.sort is SPECIFICATION:
+        return f"%%gmn {version.name} --validate --base {version.id}\n{version.source.rstrip()}\n"
     return f"%%llmport_module {version.name} --base {version.id}{flag}\n{version.source.rstrip()}\n"
 
 
@@ -36,12 +43,13 @@ def keep_raw(lines: list[str]) -> list[str]:
     name, _, rest = lines[start][2:].rstrip("\r\n").partition(" ")
     if name not in MAGICS:
         return lines
-    body = "".join(lines[start + 1 :])
+    # A cell of one line is IPython's own error; `%%gmn NAME --image FILE` is one that says all.
+    body = "".join(lines[start + 1 :]) or "\n"
     return [f"get_ipython().run_cell_magic({name!r}, {rest.strip()!r}, {body!r})\n"]
 
 
-def linked_bases(name: str, prompt_cell: str) -> frozenset[str]:
-    """Find the versions that the saved notebook's own cells of a module name.
+def linked_bases(name: str, prompt_cell: str, sort: Sort = MODULE) -> frozenset[str]:
+    """Find the versions that the saved notebook's own cells of a module, or specification, name.
 
     Looks for the notebook whose text has this very prompt cell: the one that the server names,
     else those in the working directory.
@@ -54,7 +62,7 @@ def linked_bases(name: str, prompt_cell: str) -> frozenset[str]:
         return frozenset(
             found[2]
             for source in sources
-            if (found := _MODULE_CELL.match(source)) and found[1] == name
+            if (found := _LINKED_CELLS[sort.noun].match(source)) and found[1] == name
         )
     return frozenset()
 
@@ -94,6 +102,12 @@ def cell_id(shell: Any) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
+def run_cells(shell: Any) -> list[str]:
+    """Give the text of each cell that was run in this kernel, by its execution count."""
+    history = getattr(shell, "history_manager", None)
+    return [str(text) for text in getattr(history, "input_hist_raw", ())]
+
+
 def place(
     shell: Any, version: Version, *, after: str | None, hold: bool, rewrite: bool = False
 ) -> None:
@@ -116,3 +130,25 @@ def place_code(shell: Any, source: str, *, after: str | None) -> None:
 
     if not comm.place(source, name=None, base=None, after=after, rewrite=False):
         shell.set_next_input(source)
+
+
+def replace_code(shell: Any, source: str, *, cell: str | None, was: str) -> bool:
+    """Put code in the place of a cell; tells whether that was done.
+
+    Our front end does it where the cell still holds what was run, any other only with the cell
+    that is running.
+
+    Args:
+        shell: IPython's shell.
+        source: the new text.
+        cell: the id of the cell that is to be replaced.
+        was: the text that it had when it ran.
+    """
+    from llmport_magic.notebook import comm
+
+    if cell is None:
+        return False
+    if cell == cell_id(shell):
+        shell.set_next_input(source, replace=True)
+        return True
+    return comm.place(source, name=None, base=None, after=cell, rewrite=True, was=was)

@@ -14,13 +14,11 @@ import uuid
 from collections import deque
 from typing import Any
 
-from llmport_magic.notebook.conversation import Conversation
-
 TARGET = "llmport"
 PROTOCOL = 1
 _LONGEST_MESSAGE = 300_000
 _MOST_PER_SECOND = 50
-_PLACE_SECONDS = 1.0
+_PLACE_SECONDS = 10.0
 
 _REQUESTS: dict[str, dict[str, tuple[type, ...]]] = {
     "hello": {"id": (str,), "cells": (bool,)},
@@ -68,6 +66,8 @@ class Link:
         self._arrivals: deque[float] = deque(maxlen=_MOST_PER_SECOND)
         self._waiting: dict[str, threading.Event] = {}
         self._placed: dict[str, bool] = {}
+        from llmport_magic.notebook.conversation import Conversation
+
         self._conversation = Conversation(self.send)
         self.dropped = 0
         self.places_cells = False
@@ -89,7 +89,9 @@ class Link:
             # The answer can only arrive after this cell: a second cell would be worse than none.
             self._waiting.pop(request, None)
             return True
-        answered.wait(_PLACE_SECONDS)
+        if not answered.wait(_PLACE_SECONDS):
+            # The page is gone or stands still: no other cell waits for it until it is heard again.
+            self.places_cells = False
         self._waiting.pop(request, None)
         return self._placed.pop(request, False)
 
@@ -113,6 +115,7 @@ class Link:
             self.dropped += 1
             return
         if message["type"] == "placed":
+            self.places_cells = True
             if message["re"] in self._waiting:
                 self._placed[message["re"]] = message["ok"]
                 self._waiting[message["re"]].set()
@@ -148,7 +151,13 @@ def _opened(comm: Any, _: Any) -> None:
 
 
 def place(
-    source: str, *, name: str | None, base: str | None, after: str | None, rewrite: bool
+    source: str,
+    *,
+    name: str | None,
+    base: str | None,
+    after: str | None,
+    rewrite: bool,
+    was: str | None = None,
 ) -> bool:
     """Ask the newest front end that places cells to place one; tells whether it did.
 
@@ -158,11 +167,13 @@ def place(
         base: the version's id.
         after: the id of the prompt cell, or with `rewrite` of the cell itself.
         rewrite: replace the text of the cell `after` instead of placing one below it.
+        was: the text that a plain cell must still have to be replaced.
     """
     link = next((link for link in reversed(_links) if link.places_cells), None)
     if link is None or (after is None and rewrite):
         return False
-    return link.place(cell_message(source, name=name, base=base, after=after, rewrite=rewrite))
+    message = cell_message(source, name=name, base=base, after=after, rewrite=rewrite)
+    return link.place(message if was is None else {**message, "was": was})
 
 
 def cell_message(

@@ -1,12 +1,14 @@
-"""Completion after `%%llmport` and `%llmport`: options, providers, models, modules, commands."""
+"""Completion after the magics: options, providers, models, names and commands."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from llmport_magic.notebook.options import CELL_OPTIONS, SUBCOMMANDS
+from llmport_magic.modules.sorts import MODULE, SPECIFICATION, Sort
+from llmport_magic.notebook.gmn_options import GMN_COMMANDS, GMN_OPTIONS, REFINE_OPTIONS
+from llmport_magic.notebook.options import CELL_OPTIONS, LOG_OPTIONS, QUESTION_OPTIONS, SUBCOMMANDS
 
-_KEYS = ("%%llmport", "%llmport")
+_KEYS = ("%%llmport", "%llmport", "%%gmn", "%gmn")
 
 
 def install(shell: Any) -> None:
@@ -24,25 +26,45 @@ def uninstall(shell: Any) -> None:
 
 
 def complete(_: Any, event: Any) -> list[str]:
-    """Give what can stand at the cursor of a `%llmport` or `%%llmport` line."""
+    """Give what can stand at the cursor of a line of ours."""
     words = event.line.split()
     before = words[-1] if words and event.line.endswith(" ") else (words[-2:-1] or [""])[0]
     if before in {"-p", "--provider"}:
         found = providers()
     elif before in {"-m", "--model"}:
         found = models(words, event.symbol)
+    elif event.line.startswith(("%%gmn", "%gmn")):
+        found = _of_gmn(event.line, before)
     elif event.line.startswith("%%"):
         found = [flag for flags, *_ in CELL_OPTIONS for flag in flags]
-        found += module_names()
+        found += stored_names()
     elif before in {"models", "config"} and words[0] == "%llmport":
         found = providers()
     elif before == "trust" and words[0] == "%llmport":
         found = settings_files()
     elif before == "%llmport":
         found = list(SUBCOMMANDS)
+    elif words[1:2] == ["log"]:
+        found = [flag for flags, *_ in LOG_OPTIONS for flag in flags]
+    elif words[1:2] in (["fix"], ["explain"]):
+        found = [flag for flags, *_ in QUESTION_OPTIONS[words[1]] for flag in flags]
+        found += ["last", *stored_names()] if words[1] == "explain" else []
     else:
-        found = module_names()
+        found = stored_names()
     return [word for word in found if word.startswith(event.symbol)]
+
+
+def _of_gmn(line: str, before: str) -> list[str]:
+    if before == "--type":
+        from llmport_magic.gmn.writing.prompting import agent_types
+
+        return list(agent_types())
+    if before == "%gmn":
+        return list(GMN_COMMANDS)
+    if line.split()[1:2] == ["refine"] and before != "refine":
+        return [flag for flags, *_ in REFINE_OPTIONS for flag in flags]
+    flags = [flag for flags, *_ in GMN_OPTIONS for flag in flags] if line.startswith("%%") else []
+    return flags + stored_names(SPECIFICATION)
 
 
 def settings_files() -> list[str]:
@@ -76,9 +98,9 @@ def models(words: list[str], begun: str) -> list[str]:
     return [model for row in named or rows for model in row.models]
 
 
-def module_names() -> list[str]:
-    """Name the stored modules."""
+def stored_names(sort: Sort = MODULE) -> list[str]:
+    """Name the stored modules, or specifications."""
     from llmport_magic.session import session
     from llmport_magic.settings import resolve
 
-    return list(session().store(resolve()).names())
+    return list(session().store(resolve(), sort).names())

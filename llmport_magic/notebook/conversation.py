@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
 from llmport_magic.errors import LLMPortError
@@ -29,6 +29,9 @@ from llmport_magic.progress import (
     Text,
 )
 from llmport_magic.secrets import redact
+
+if TYPE_CHECKING:
+    from llmport_magic.settings import Settings
 
 _SECONDS_BETWEEN = 0.05
 
@@ -81,10 +84,14 @@ class Conversation:
 
         request = message["id"]
         try:
-            told = _Told(request, message, self._send)
-            async with aclosing(write(_as_request(message), session())) as events:
-                async for event in events:
-                    told.tell(event)
+            asked = _as_request(message)
+            told = _Told(message, asked.settings, self._send)
+            try:
+                async with aclosing(write(asked, session())) as events:
+                    async for event in events:
+                        told.tell(event)
+            finally:
+                told.flush()
         except asyncio.CancelledError:
             self._send({"type": "cancelled", "re": request})
             raise
@@ -103,13 +110,18 @@ class _Told:
     """Turns what the pipeline tells into messages; text goes out in beats."""
 
     def __init__(
-        self, request: str, message: dict[str, Any], send: Callable[[dict[str, Any]], None]
+        self,
+        message: dict[str, Any],
+        settings: Settings,
+        send: Callable[[dict[str, Any]], None],
     ) -> None:
-        self._request = request
+        self._request = message["id"]
         self._message = message
+        self._settings = settings
         self._post = send
         self._held = ""
         self._sent_at = 0.0
+        self._due: asyncio.TimerHandle | None = None
 
     def _send(self, kind: str, **fields: Any) -> None:
         self._post({"type": kind, "re": self._request, **fields})
@@ -118,10 +130,13 @@ class _Told:
         """Tell one event."""
         if isinstance(event, Text):
             self._held += event.text
-            if time.monotonic() - self._sent_at >= _SECONDS_BETWEEN:
-                self._flush()
+            wait = self._sent_at + _SECONDS_BETWEEN - time.monotonic()
+            if wait <= 0:
+                self.flush()
+            elif self._due is None:
+                self._due = asyncio.get_running_loop().call_later(wait, self.flush)
             return
-        self._flush()
+        self.flush()
         if isinstance(event, Started):
             self._send("started", provider=event.provider, model=event.model, attempt=event.attempt)
         elif isinstance(event, (Checking, Noted)):
@@ -134,7 +149,11 @@ class _Told:
         elif isinstance(event, (Stored, Selected, Drafted, Left)):
             self._end(event)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send the text that a beat kept back."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         if self._held:
             self._send("chunk", text=self._held)
             self._held, self._sent_at = "", time.monotonic()
@@ -142,6 +161,8 @@ class _Told:
     def _end(self, event: Stored | Selected | Drafted | Left) -> None:
         from llmport_magic.notebook.cells import module_cell
         from llmport_magic.notebook.comm import cell_message
+        from llmport_magic.notebook.display import READ_FIRST
+        from llmport_magic.registration import needs_consent
 
         after = self._message["cell_id"]
         name = self._message["name"] or None
@@ -150,14 +171,15 @@ class _Told:
             return
         if isinstance(event, Drafted):
             cell = cell_message(event.source, name=None, base=None, after=after)
-            summary = f"code · {event.verdict.line()}"
+            summary = f"code · {event.verdict.line(asks=READ_FIRST)}"
             version: str | None = None
         else:
-            hold = isinstance(event, Stored) and event.hold
+            # A stored version that nobody has allowed yet is held back as a new one is.
+            hold = needs_consent(event.version, self._settings)
             text = module_cell(event.version, hold=hold)
             cell = cell_message(text, name=name, base=event.version.id, after=after)
             number = event.version.number
-            proof = event.verdict.line() if event.verdict else ""
+            proof = event.verdict.line(allowed=not hold) if event.verdict else ""
             reused = " · reused, 0 tokens" if isinstance(event, Selected) else ""
             summary = f"{name} v{number}{reused} · {proof} · run the cell to register it"
             version = event.version.id

@@ -5,6 +5,7 @@ Text only: a model's answer shown as HTML or Markdown could run script in the pa
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,16 +21,26 @@ from llmport_magic.progress import (
     Spent,
     Started,
     Text,
+    Told,
 )
 
 if TYPE_CHECKING:
     from llmport_magic.api import Made
     from llmport_magic.registration import Registered
 
+# Said of code that does more than define things, where it is not registered anyway.
+READ_FIRST = "read it before you run it"
 # Front ends queue updates and never drop one: more than this and the display falls behind.
 _SECONDS_BETWEEN = 0.1
 _MOST_LINES = 30
 _MOST_CHARACTERS = 20_000
+# Half a pair of surrogates cannot be sent to a front end at all.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def say(*lines: str) -> None:
+    """Print what a line magic was asked for."""
+    print("\n".join(lines))  # noqa: T201
 
 
 class CellDisplay:
@@ -38,13 +49,16 @@ class CellDisplay:
     Args:
         shell: IPython's shell, or `None` outside of it.
         name: what is being made.
+        prose: whether the answer is to be read: then it stays above the record.
     """
 
-    def __init__(self, shell: Any, name: str) -> None:
+    def __init__(self, shell: Any, name: str, *, prose: bool = False) -> None:
         self._name = name
+        self._prose = prose
         self._terminal = shell is None or not hasattr(shell, "kernel")
         self._handle: Any = None
         self._shown_at = 0.0
+        self._behind = False
         self._head = ""
         self._answer = ""
         self._rows: list[str] = []
@@ -57,24 +71,37 @@ class CellDisplay:
             self._answer = ""
             self._update(force=True, terminal=self._head + "\n")
         elif isinstance(event, Text):
-            self._answer += event.text
-            self._update(terminal=event.text)
+            # A model's escape codes could move the cursor and write over what stands there.
+            text = _CONTROLS.sub("", event.text)
+            self._answer += text
+            self._update(terminal=text)
         elif isinstance(event, Checking):
             self._update(force=True, tail="checking …", terminal="\nchecking …\n")
         elif isinstance(event, Checked) and event.verdict.proof == "failed":
             found = event.verdict.findings[:1] or ("no module in the answer",)
-            self._rows.append(f"  attempt {event.attempt}: {found[0]}")
-            self._update(force=True, terminal=self._rows[-1] + "\n")
+            told = [f"  attempt {event.attempt}: {found[0]}"]
+            if event.verdict.seen:
+                told.append(f"    only you see this: {event.verdict.seen}")
+            self._rows += told
+            self._update(force=True, terminal="\n".join(told) + "\n")
         elif isinstance(event, Noted):
             self._rows.append(f"  {event.text}")
+            self._update(terminal=self._rows[-1] + "\n")
+
+    def catch_up(self) -> None:
+        """Show what a beat kept back, as nothing else arrives."""
+        if self._behind:
+            self._update(force=True)
 
     def finish(self, *lines: str) -> None:
         """Replace what was streaming by the record of what happened."""
         text = "\n".join([*lines[:1], *self._rows, *lines[1:]])
         if self._terminal:
-            print("\n".join(lines))  # noqa: T201 - the rows were printed as they came
-        else:
-            self._publish(text)
+            above = "\n\n" if self._prose and self._answer else ""
+            print(above + "\n".join(lines))  # noqa: T201 - the rows were printed as they came
+            return
+        answer = self._answer.strip()
+        self._publish(f"{answer}\n\n{text}" if self._prose and answer else text)
 
     def broke_off(self, why: str) -> None:
         """Say why there is no result; what had arrived is in the log."""
@@ -90,7 +117,8 @@ class CellDisplay:
             return
         now = time.monotonic()
         # The first words are shown at once, the rest in beats.
-        if not force and now - self._shown_at < _SECONDS_BETWEEN:
+        self._behind = not force and now - self._shown_at < _SECONDS_BETWEEN
+        if self._behind:
             return
         self._shown_at = now
         lines = self._answer[-_MOST_CHARACTERS:].splitlines()
@@ -101,7 +129,7 @@ class CellDisplay:
     def _publish(self, text: str) -> None:
         from IPython.display import display
 
-        bundle = {"text/plain": text}
+        bundle = {"text/plain": text.encode("utf-8", "replace").decode("utf-8")}
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
@@ -133,11 +161,21 @@ def made_lines(made: Made, name: str, *, show_code: bool = False) -> list[str]:
     if isinstance(event, Left):
         return [f"· {event.text}"]
     if isinstance(event, Drafted):
-        spent = spent_line(event.spent, None, None).partition(" · ")[2]
-        lines = [f"✓ {name} · not stored, not run · {event.verdict.line()}", f"  {spent}"]
+        proof = event.verdict.line(asks=READ_FIRST)
+        # A plain cell's proof is that it was not run.
+        kept = "" if proof.startswith("not run") else "not stored, not run · "
+        kept = "not stored · " if event.verdict.summary else kept
+        lines = [
+            f"✓ {name} · {kept}{proof}",
+            f"  {spent_line(event.spent, event.provider, event.model)}",
+        ]
+        lines += [f"  {event.verdict.tried}"] if event.verdict.tried else []
+        lines += [f"  {finding}" for finding in event.verdict.findings[:5]]
         return [*lines, "", event.source.rstrip()] if show_code else lines
+    if isinstance(event, Told):
+        return [f"✓ {name}", f"  {spent_line(event.spent, event.provider, event.model)}"]
     version = event.version
-    proof = event.verdict.line() if event.verdict else ""
+    proof = event.verdict.line(allowed=not made.held, asks="") if event.verdict else ""
     if isinstance(event, Selected):
         lines = [f"✓ {name} v{version.number} · reused, 0 tokens · {proof}"]
     else:
@@ -145,6 +183,8 @@ def made_lines(made: Made, name: str, *, show_code: bool = False) -> list[str]:
             f"✓ {name} v{version.number} · {proof}",
             f"  {spent_line(event.spent, version.provider, version.model)}",
         ]
+        # What was tried when a stored version was made says nothing about the data of today.
+        lines += [f"  {event.verdict.tried}"] if event.verdict.tried else []
     if made.held:
         lines[0] = f"· {name} v{version.number} · needs your consent, not registered · {proof}"
         findings = event.verdict.findings if event.verdict else ()

@@ -39,7 +39,11 @@ def unload(shell: Any) -> None:
 
     transforms = shell.input_transformer_manager.cleanup_transforms
     transforms[:] = [transform for transform in transforms if transform is not keep_raw]
-    for kind, name in (("line", "llmport"), *(("cell", magic) for magic in MAGICS)):
+    for kind, name in (
+        ("line", "llmport"),
+        ("line", "gmn"),
+        *(("cell", magic) for magic in MAGICS),
+    ):
         shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop("LLMPortMagics", None)
     completion.uninstall(shell)

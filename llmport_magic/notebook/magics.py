@@ -1,4 +1,4 @@
-"""`%%llmport`, `%llmport` and `%%llmport_module`: parse the cell, hand it to the pipeline."""
+"""`%%llmport`, `%%llmport_module` and `%%gmn`: parse the cell, hand it to the pipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 
 from llmport_magic.errors import LLMPortError, UsageError
 from llmport_magic.notebook import cells
-from llmport_magic.notebook.context import describe, render
+from llmport_magic.notebook.gmn_options import GMN_OPTIONS
 from llmport_magic.notebook.options import (
     CellLine,
     options_help,
@@ -31,6 +31,20 @@ filled in from the notebook. Running the cell again selects the stored module an
 
 options:
 {options_help()}
+"""
+
+
+GMN_HELP = f"""Turn a prompt into a checked, versioned specification of an active-inference agent.
+
+    %%gmn NAME [options]         the cell below the line is the prompt -> specification NAME
+    %%gmn NAME --validate        the cell below the line is a specification: checked, no model
+    %gmn                         the stored ones; `%gmn help` lists what else there is
+
+NAME is then a `Spec`: `NAME.agent()` makes an agent of it, `%gmn plot NAME` runs one. Running the
+cell again selects the stored specification and calls nobody.
+
+options:
+{options_help(GMN_OPTIONS)}
 """
 
 
@@ -65,8 +79,8 @@ class LLMPortMagics(Magics):
     def llmport_module(self, line: str, cell: str) -> None:
         """Stand for a module's source: run it to select it, edit and run it to change it."""
         from llmport_magic import bridge
+        from llmport_magic.editing import CellText, write_cell
         from llmport_magic.notebook import display
-        from llmport_magic.pipeline import write_cell
         from llmport_magic.progress import Left
         from llmport_magic.registration import register
         from llmport_magic.session import session
@@ -76,16 +90,13 @@ class LLMPortMagics(Magics):
         memory, settings = session(), resolve()
         cell_id, run = cells.cell_id(self.shell), uuid.uuid4().hex
         source = cell if cell.endswith("\n") else cell + "\n"
-        event, is_new = bridge.run(
-            write_cell(
-                options.name, options.base, source, settings, memory, cell_id=cell_id, run=run
-            )
-        )
+        held = CellText(name=options.name, base=options.base, source=source, cell_id=cell_id)
+        event, is_new = bridge.run(write_cell(held, settings, memory, run=run))
         if isinstance(event, Left):
             print(f"· {event.text}")  # noqa: T201
             return
         version = event.version
-        proof = event.verdict.line() if event.verdict else ""
+        proof = event.verdict.line(allowed=not options.hold) if event.verdict else ""
         if options.hold:
             print(  # noqa: T201
                 f"· {options.name} v{version.number} is held back: {proof}. "
@@ -100,13 +111,32 @@ class LLMPortMagics(Magics):
             run=run,
             namespaces=(self.shell.user_ns,),
             cell_id=cell_id,
-            told=_tell_autoreload(self.shell),
+            told=tell_autoreload(self.shell),
         )
         self._bind(options.name)
-        for text in display.register_lines(registered, proof, edited=is_new):
+        # Your own text is registered whatever the examples say: then you are told what they say.
+        is_wrong = event.verdict is not None and event.verdict.proof == "failed"
+        found = event.verdict.findings[:5] if event.verdict and is_wrong else ()
+        first, *more = display.register_lines(registered, proof, edited=is_new)
+        for text in (first, *(f"  {finding}" for finding in found), *more):
             print(text)  # noqa: T201
         if is_new:
             cells.place(self.shell, version, after=cell_id, hold=False, rewrite=True)
+
+    @no_var_expand
+    @line_cell_magic
+    def gmn(self, line: str, cell: str | None = None) -> None:
+        """See `GMN_HELP`; IPython shows it for `%%gmn?`."""
+        if cell is None:
+            from llmport_magic.notebook import gmn_commands
+
+            gmn_commands.run(line, self.shell)
+            return
+        from llmport_magic.notebook.gmn import run_cell
+
+        run_cell(line, cell, self.shell)
+
+    gmn.__doc__ = GMN_HELP
 
     def _prompt_cell(self, options: CellLine, line: str, cell: str) -> None:
         from llmport_magic.api import make
@@ -116,7 +146,7 @@ class LLMPortMagics(Magics):
         request = self._request(options, line, cell)
         memory = session()
         if options.preview:
-            from llmport_magic.notebook.commands import show_preview
+            from llmport_magic.notebook.preview import show_preview
 
             show_preview(request, memory)
             return
@@ -126,8 +156,9 @@ class LLMPortMagics(Magics):
                 request,
                 memory,
                 show=shown.show,
+                idle=shown.catch_up,
                 namespaces=(self.shell.user_ns,),
-                told=_tell_autoreload(self.shell),
+                told=tell_autoreload(self.shell),
             )
         except KeyboardInterrupt:
             shown.broke_off("interrupted")
@@ -145,6 +176,7 @@ class LLMPortMagics(Magics):
         self._insert(made, request.cell_id, options)
 
     def _request(self, options: CellLine, line: str, cell: str) -> Any:
+        from llmport_magic.notebook.sampling import Copies
         from llmport_magic.progress import ModuleRequest
         from llmport_magic.settings import resolve
 
@@ -167,21 +199,30 @@ class LLMPortMagics(Magics):
         )
         name = options.name
         whole = f"%%llmport {line}\n{cell}"
+        from llmport_magic.notebook.context import Context, named, render
+
+        context = Context(named(options.context), namespace, cells.run_cells(self.shell))
+        prompt = render(cell.strip("\r\n"), namespace)
+        copies = Copies(named(options.context), prompt, namespace, settings.trial_rows)
         return ModuleRequest(
             name=name,
-            prompt=render(cell.strip("\r\n"), namespace),
+            prompt=prompt,
             settings=replace(settings, log=False) if options.no_log else settings,
             options=options.shaping(),
             update=options.update,
             regenerate=options.regenerate,
             draft=options.draft,
-            context=describe(options.context, namespace),
+            describe=lambda: context.describe(settings.context_tokens, settings.model or ""),
+            digests=context.digests(),
             cell_id=cells.cell_id(self.shell),
             user_names=frozenset(
                 key
                 for key, value in namespace.items()
                 if not key.startswith("_") and getattr(value, "__module__", None) != (name or "")
             ),
+            variables=copies.names,
+            copied=copies.data,
+            samples=copies.take if copies.data and settings.trial_rows else None,
             linked=(lambda: cells.linked_bases(name, whole)) if name else None,
         )
 
@@ -203,7 +244,7 @@ class LLMPortMagics(Magics):
             cells.place_code(self.shell, made.event.source, after=cell_id)
 
 
-def _tell_autoreload(shell: Any) -> Any:
+def tell_autoreload(shell: Any) -> Any:
     """Tell IPython's autoreload that a module is up to date, so that it does not load it again."""
 
     def tell(name: str, module: ModuleType) -> None:

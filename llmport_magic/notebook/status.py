@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from llmport_magic.errors import UsageError
+from llmport_magic.modules.sorts import SPECIFICATION
 from llmport_magic.notebook.model_table import model_table
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ def status_lines(settings: Settings, memory: Session) -> list[str]:
         memory: of this kernel.
     """
     from llmport_magic.llm.standing import standing
-    from llmport_magic.modules.sandbox import level
+    from llmport_magic.modules.sandbox.sandboxing import level, warmth
 
     store = memory.store(settings)
+    agents = memory.store(settings, SPECIFICATION).names()
+    checks = " · ".join(filter(None, [level(), warmth()]))
     return [
         *_answers(standing(settings)),
         "sends      the prompt, and what `--with` or {{ }} names; nothing else",
-        f"checks     {level()} · trust = {settings.trust} ({settings.source('trust')})",
+        f"checks     {checks} · trust = {settings.trust} ({settings.source('trust')})",
         f"modules    {', '.join(store.names()) or 'none yet'} (in {store.directory})",
+        *([f"agents     {', '.join(agents)}: `%gmn`"] if agents else []),
         f"so far     {_spent(memory)}",
         "`%llmport help` lists what else there is",
     ]

@@ -1,0 +1,134 @@
+"""A question about code that is there: its settings, what it sends, and its way there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmport_magic.api import Made, make
+from llmport_magic.errors import LLMPortError
+from llmport_magic.notebook.display import CellDisplay, say
+from llmport_magic.notebook.last_error import LastError
+from llmport_magic.notebook.magics import CellInterrupted
+from llmport_magic.notebook.options import QuestionLine
+from llmport_magic.progress import ModuleRequest
+from llmport_magic.session import session
+from llmport_magic.settings import Settings, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that is sent.
+
+    Attributes:
+        name: what it is.
+        what: how much of it, and what of it stays here.
+        text: itself.
+    """
+
+    name: str
+    what: str
+    text: str
+
+
+def settings_of(line: QuestionLine) -> Settings:
+    """Resolve the settings of one question."""
+    found = resolve(
+        provider=line.provider,
+        model=line.model,
+        temperature=line.temperature,
+        tries=line.tries,
+        cache=False if line.no_cache else None,
+    )
+    return replace(found, log=False) if line.no_log else found
+
+
+def error_part(error: LastError, text: str, *, values: bool) -> Part:
+    """Say what is sent of an error."""
+    said = [(error.kind, error.message), *error.held]
+    quoted = [f"{kind}: {message}" if message else kind for kind, message in said]
+    if values:
+        kept = "with the values that its message quotes"
+    elif not all(each in text for each in quoted):
+        kept = "without the values that its message quotes (`--values` sends them)"
+    else:
+        kept = "its message as it is"
+    lines = f"{len(error.frames)} line{'s' * (len(error.frames) != 1)} of its traceback, "
+    return Part("the error", (lines if error.frames else "") + kept, text)
+
+
+def source_part(name: str, source: str, *, masked: bool = False) -> Part:
+    """Say what is sent of a cell or a module."""
+    lines = source.strip("\n").count("\n") + 1
+    kept = ", keys in it masked" if masked else ""
+    return Part(name, f"{lines} line{'s' * (lines != 1)}, {len(source):,} characters{kept}", source)
+
+
+def sent_lines(parts: Sequence[Part], more: Sequence[str] = ()) -> list[str]:
+    """Say what a question sends, before it is sent.
+
+    Args:
+        parts: what is sent, each with its size.
+        more: further lines.
+    """
+    from llmport_magic.llm.cost import estimate_tokens
+
+    wide = max(len(part.name) for part in parts)
+    lines = [
+        f"{'sends:' if not number else '':<7}{part.name:<{wide}}  {part.what}"
+        for number, part in enumerate(parts)
+    ]
+    tokens = sum(estimate_tokens(part.text) for part in parts)
+    lines += [f"{'':<7}{line}" for line in more]
+    about = f"{'':<7}about {tokens:,} tokens; `--preview` shows them to the letter"
+    # What comes back begins below an empty line.
+    return [*lines, about, ""]
+
+
+def asked(
+    request: ModuleRequest,
+    shell: Any,
+    title: str,
+    *,
+    preview: bool,
+    prose: bool = False,
+) -> tuple[Made, CellDisplay] | None:
+    """Ask and wait; `None` where the request was only to be seen.
+
+    Raises:
+        LLMPortError: as the pipeline.
+        CellInterrupted: by the user, at once.
+    """
+    if preview:
+        from llmport_magic.notebook.preview import show_preview
+
+        show_preview(request, session())
+        return None
+    shown = CellDisplay(shell, title, prose=prose)
+    try:
+        return make(request, session(), show=shown.show, idle=shown.catch_up), shown
+    except KeyboardInterrupt:
+        shown.broke_off("interrupted")
+        raise CellInterrupted(
+            "nothing was written; the answer so far is in `%llmport log`"
+            if request.settings.log
+            else "nothing was written"
+        ) from None
+    except LLMPortError as error:
+        shown.broke_off(type(error).__name__)
+        raise
+
+
+def nothing_to_ask(error: LastError, verb: str) -> bool:
+    """Say that an error is none of the user's code; tells whether it is so."""
+    if error.whose == "code":
+        return False
+    if error.whose == "interrupt":
+        say(f"nothing was sent: {error.title} was interrupted, there is nothing to {verb}")
+        return True
+    say(
+        f"nothing was sent: the error of {error.title} is llmport's own and says what to do:",
+        f"  {error.kind.rpartition('.')[2]}: {error.message}",
+    )
+    return True
