@@ -35,6 +35,15 @@ _HOMES = {
     "run": "llmport_magic.bridge",
     "update": "llmport_magic.api",
 }
+# What layers above the connectors give to each of them: `llm/methods.py` reads it, and knows none
+# of these layers. Functions that take the connector first, by name; and who writes the mock's
+# answers to requests whose first message holds a word.
+METHODS = {
+    "generate_gmn": "llmport_magic.gmn.writing.facade",
+    "refine_gmn": "llmport_magic.gmn.writing.facade",
+    "validate_gmn": "llmport_magic.gmn.writing.facade",
+}
+MOCK_ANSWERS = {"active-inference agents": "llmport_magic.gmn.writing.sample_answers"}
 
 
 def __getattr__(name: str) -> Any:

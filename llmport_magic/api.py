@@ -7,10 +7,15 @@ from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmport_magic import bridge
-from llmport_magic.errors import ConsentRequired, MissingKeyError
+from llmport_magic.errors import (
+    ConfigError,
+    ConsentRequired,
+    MissingKeyError,
+    ModuleNotStoredError,
+)
 from llmport_magic.pipeline import write
 from llmport_magic.progress import (
     Drafted,
@@ -20,18 +25,24 @@ from llmport_magic.progress import (
     PipelineEvent,
     Selected,
     Stored,
+    Told,
 )
+from llmport_magic.refusals import frozen
 from llmport_magic.registration import Registered, needs_consent, register
 from llmport_magic.session import Session, session
 from llmport_magic.settings import resolve
 
+if TYPE_CHECKING:
+    from llmport_magic.gmn.spec import Spec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """How a request ended; `module` is `None` where nothing was registered."""
+    """How a request ended; `module` and `specification` are `None` where none was made live."""
 
-    event: Stored | Selected | Drafted | Left
+    event: Stored | Selected | Drafted | Left | Told
     module: ModuleType | None = None
+    specification: Spec | None = None
     registered: Registered | None = None
     held: bool = False
 
@@ -51,6 +62,7 @@ def make(
     memory: Session,
     *,
     show: Callable[[PipelineEvent], None] = _silent,
+    idle: Callable[[], object] | None = None,
     namespaces: Sequence[MutableMapping[str, Any]] = (),
     told: Callable[[str, Any], None] | None = None,
 ) -> Made:
@@ -60,18 +72,20 @@ def make(
         LLMPortError: whatever `pipeline.write` and `pipeline.register` raise.
     """
     try:
-        final = _written(request, memory, show)
+        final = _written(request, memory, show, idle)
     except MissingKeyError as missing:
         from llmport_magic.llm.asking import ask_for_key
 
         # Here is where the user is: the road itself runs on the loop, and can ask nobody.
         if not ask_for_key(missing, request.settings):
             raise
-        final = _written(request, memory, show)
+        final = _written(request, memory, show, idle)
+    if request.purpose == "specification":
+        return _specified(request, memory, final)
     if isinstance(final, Left):
-        module = _import_foreign(request, final)
+        module = _import_foreign(request, memory, final, namespaces, told)
         return Made(event=final, module=module)
-    if isinstance(final, Drafted):
+    if isinstance(final, (Drafted, Told)):
         return Made(event=final)
     if needs_consent(final.version, request.settings):
         return Made(event=final, held=True)
@@ -87,15 +101,32 @@ def make(
 
 
 def _written(
-    request: ModuleRequest, memory: Session, show: Callable[[PipelineEvent], None]
-) -> Stored | Selected | Drafted | Left:
+    request: ModuleRequest,
+    memory: Session,
+    show: Callable[[PipelineEvent], None],
+    idle: Callable[[], object] | None,
+) -> Stored | Selected | Drafted | Left | Told:
     final: PipelineEvent | None = None
-    with closing(bridge.iterate(write(request, memory))) as events:
+    with closing(bridge.iterate(write(request, memory), idle)) as events:
         for event in events:
             show(event)
             final = event
-    assert isinstance(final, (Stored, Selected, Drafted, Left))
+    assert isinstance(final, (Stored, Selected, Drafted, Left, Told))
     return final
+
+
+def _specified(
+    request: ModuleRequest, memory: Session, final: Stored | Selected | Drafted | Left | Told
+) -> Made:
+    """Make a stored specification the current one; a file of the user's own is read as it is."""
+    from llmport_magic.specifying import read_file, select
+
+    found = None
+    if isinstance(final, (Stored, Selected)):
+        found = select(final.version, request.settings, memory)
+    elif isinstance(final, Left) and final.foreign_file is not None:
+        found = read_file(memory.store(request.settings, request.sort), str(request.name))
+    return Made(event=final, specification=found)
 
 
 def live_module(name: str) -> ModuleType | None:
@@ -105,14 +136,26 @@ def live_module(name: str) -> ModuleType | None:
     return sys.modules.get(name)
 
 
-def _import_foreign(request: ModuleRequest, left: Left) -> ModuleType | None:
-    if left.foreign_file is None or request.name is None:
+def _import_foreign(
+    request: ModuleRequest,
+    memory: Session,
+    left: Left,
+    namespaces: Sequence[MutableMapping[str, Any]],
+    told: Callable[[str, Any], None] | None,
+) -> ModuleType | None:
+    """Import a file of the user's own as it is, read as Python reads it."""
+    name = request.name
+    if left.foreign_file is None or name is None:
         return None
     from llmport_magic.modules import loader
 
-    source = left.foreign_file.read_text(encoding="utf-8")
-    report = loader.register(request.name, source, left.foreign_file)
-    return report.module
+    source = memory.store(request.settings).current_text(name)
+    if source is None:
+        raise ModuleNotStoredError(f"`{left.foreign_file}` has just been deleted: run the cell")
+    module = loader.register(name, source, left.foreign_file, namespaces=namespaces).module
+    if told:
+        told(name, module)
+    return module
 
 
 def llmport(
@@ -196,6 +239,10 @@ def _make(
         regenerate=regenerate,
     )
     made = make(request, session(), show=_warn)
+    if isinstance(made.event, Left) and made.module is None:
+        raise ConfigError(
+            f"{frozen(values)}; `{name}` is not stored for this prompt: set `live` to ask one"
+        )
     if made.module is None:
         verdict = made.event.verdict if isinstance(made.event, (Stored, Selected)) else None
         reasons = "; ".join(verdict.findings[:3]) if verdict else ""

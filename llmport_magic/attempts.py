@@ -6,16 +6,13 @@ checked. What to try next is the strategy's business (`modules/strategy.py`).
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from llmport_magic.answering import AskedFor, Sending, who_answers
+from llmport_magic.answering import AskedFor, OutOfTime, Sending, who_answers
 from llmport_magic.errors import LLMOutputError, VerificationError
-from llmport_magic.log.events import Kind
 from llmport_magic.progress import (
     Answer,
     Checked,
@@ -23,22 +20,24 @@ from llmport_magic.progress import (
     ModuleRequest,
     Noted,
     PipelineEvent,
-    Spent,
     Started,
     Text,
 )
-from llmport_magic.refusals import given_up, refused
+from llmport_magic.refusals import refused
 from llmport_magic.secrets import redact
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings
+from llmport_magic.tries import Tries, longest
 
 if TYPE_CHECKING:
-    from llmport_magic.llm.reply import LLMResponse
     from llmport_magic.modules.examples import Example
-    from llmport_magic.modules.prompts import Request
     from llmport_magic.modules.strategy import AttemptPlan, AttemptRecord
+    from llmport_magic.modules.trial.samples import Trying
     from llmport_magic.modules.verification import Verdict
     from llmport_magic.modules.version import Version
+
+# One mend may uncover what the next one is for.
+_MOST_MENDS = 3
 
 
 async def check_module(
@@ -48,6 +47,8 @@ async def check_module(
     settings: Settings,
     *,
     consent: bool = False,
+    variables: Collection[str] = (),
+    trying: Trying | None = None,
 ) -> Verdict:
     """Verify the source of a module against its examples.
 
@@ -57,6 +58,8 @@ async def check_module(
         examples: what must hold.
         settings: the limits of the check.
         consent: whether the user's own act allows its import-time effects.
+        variables: the notebook's variables that the examples may use.
+        trying: copies of them, on which the module is tried.
     """
     from llmport_magic.modules.verification import verify
 
@@ -68,6 +71,8 @@ async def check_module(
         settings=settings,
         module_dir=directory,
         consent=consent,
+        variables=variables,
+        trying=trying,
     )
 
 
@@ -80,82 +85,63 @@ async def ask(
     """Ask until an answer passes its checks or the budget is spent; ends with an `Answer`.
 
     Raises:
+        ConfigError: this system holds code less than `sandbox_least` asks; nobody is asked.
         LLMError: the model did not deliver; the log holds what arrived.
         VerificationError: no answer passed; the last one is kept as a draft.
     """
-    from llmport_magic.modules.strategy import first_attempt, next_attempt, refuse_over_budget
+    from llmport_magic.modules.sandbox import sandboxing
 
-    settings = request.settings
-    provider, why, connector = await who_answers(settings)
-    asked = AskedFor(request, session, examples, connector)
-    spent, begun = Spent(), time.monotonic()
-    history: list[AttemptRecord] = []
-    verdicts: list[Verdict] = []
-    plan: AttemptPlan | None = first_attempt(connector.capabilities, settings)
-    while plan is not None:
-        wire = _wire(asked, plan, parent, history)
-        number = len(history) + 1
-        if number == 1:
-            refuse_over_budget(_longest(asked, wire), settings)
-        started = Started(provider, asked.model, why, number, plan.style)
+    sandboxing.refuse_weak(request.settings)
+    provider, why, connector = await who_answers(request.settings)
+    asked = AskedFor(request, session, examples, connector, _trying(request))
+    sandboxing.warm_up(request.settings)
+    tries = Tries(asked, parent)
+    while True:
+        plan, wire = tries.next_request()
+        started = Started(provider, asked.model, why, tries.number, plan.style)
         yield started
-        attempt = Attempt(asked, wire, started)
+        attempt = Attempt(asked, wire, started, tries.seconds_left())
         if wire.opening:
             yield Text(redact(wire.opening))
-        async with aclosing(attempt.stream()) as events:
-            async for event in events:
-                yield event
-        response = attempt.response
-        spent = spent.plus(response, response.cost.dollars, time.monotonic() - begun)
-        yield Checking(number)
         try:
-            verdict, source = await attempt.check()
+            async with aclosing(attempt.stream()) as events:
+                async for event in events:
+                    yield event
+        except OutOfTime as error:
+            raise tries.late(error) from None
+        if told := tries.answered(attempt.response):
+            yield Noted(told)
+        yield Checking(started.attempt)
+        try:
+            verdict, source = await attempt.check(tries.history)
         except LLMOutputError as error:
-            # A small model that rambled may do better in another style; a large one meant it.
-            history.append(attempt.no_module(plan, error))
-            plan = next_attempt(connector.capabilities, tuple(history), settings)
-            if connector.capabilities.size != "small" or plan is None:
-                raise
+            tries.failed(attempt.no_module(plan, error), error)
             continue
-        spent = replace(spent, seconds=time.monotonic() - begun)
-        for notice in attempt.notices:
+        tries.checked()
+        for notice in (*attempt.notices, *sandboxing.new_notes()):
             yield Noted(notice)
-        yield Checked(number, verdict)
+        yield Checked(started.attempt, verdict)
         if verdict.safety == "refuse":
             raise refused(request, session, source, verdict)
         if verdict.proof != "failed" or verdict.missing:
-            yield Answer(source, verdict, spent, attempt.asked.provider, attempt.asked.model)
+            who = attempt.asked
+            yield Answer(source, verdict, tries.spent, who.provider, who.model)
             return
-        history.append(attempt.outcome(plan, source, verdict))
-        verdicts.append(verdict)
-        plan = next_attempt(connector.capabilities, tuple(history), settings)
-    raise given_up(request, session, history, verdicts)
+        tries.failed(attempt.outcome(plan, source, verdict))
 
 
-def _longest(asked: AskedFor, wire: Request) -> int | None:
-    """Give the longest answer that a request asks for, where that is known."""
-    config = getattr(asked.connector, "config", asked.request.settings)
-    longest: int | None = wire.options.get("max_tokens") or getattr(config, "max_tokens", None)
-    return longest
+def _trying(request: ModuleRequest) -> Trying | None:
+    """Give what answers are tried on: copies of what `--with` names, if it names anything."""
+    from llmport_magic.modules.trial.samples import Trying
 
-
-def _wire(
-    asked: AskedFor, plan: AttemptPlan, parent: Version | None, history: Sequence[AttemptRecord]
-) -> Request:
-    from llmport_magic.modules.prompts import build_request
-
-    request = asked.request
-    # Who could not answer with a part of the module, or begins anew, gets all of it.
-    again = plan.style == "repair" and all(record.usable for record in history)
-    return build_request(
-        name=request.name or "",
+    if request.samples is None:
+        return None
+    return Trying(
+        request.samples,
+        names=request.variables,
         prompt=request.prompt,
-        capabilities=asked.connector.capabilities,
-        plan=plan,
-        current=parent.source if parent else None,
-        context=request.context,
-        templates=request.settings.templates,
-        part=request.settings.update_context == "needed" and (again or not history),
+        context=f"{request.context}\n{request.code}\n{request.error}",
+        user_names=request.user_names,
     )
 
 
@@ -164,18 +150,25 @@ class Attempt(Sending):
 
     usable = True
 
-    async def check(self) -> tuple[Verdict, str]:
-        """Extract the code and verify it; what was found is in the log."""
+    async def check(self, earlier: Sequence[AttemptRecord] = ()) -> tuple[Verdict, str]:
+        """Extract the code and verify it; what was found is in the log.
+
+        Args:
+            earlier: the answers that failed before, whose functions may be right one by one.
+        """
         from llmport_magic.modules.extraction import extract_module
+        from llmport_magic.modules.installs import install_notices
         from llmport_magic.modules.merging import merge
         from llmport_magic.modules.verification import Verdict, check_plain
 
         request = self._asked.request
+        self.notices += install_notices(self.response.content)
         source = ""
         try:
             source = extract_module(
                 self._wire.opening + self.response.content,
                 finish_reason=self.response.finish_reason,
+                cell=request.name is None,
             )
             if (sent := self._wire.excerpt) is not None:
                 source = merge(sent.source, source, sent.shown)
@@ -184,64 +177,84 @@ class Attempt(Sending):
             verdict = Verdict(safety="clean", proof="failed", findings=error.findings)
         except LLMOutputError as error:
             error.provider, error.model = self.asked.provider, self.asked.model
-            self._forget()
+            self.forget()
+            failed = Verdict(safety="clean", proof="failed", findings=(str(error),))
+            await self.log_check(str(error), failed)
             raise
         else:
             if request.name is None:
-                verdict = await check_plain(source, request.settings)
+                verdict = await check_plain(
+                    source,
+                    request.settings,
+                    trying=self._asked.trying,
+                    module_dir=Path(request.settings.module_dir).resolve(),  # noqa: ASYNC240
+                )
             else:
                 verdict, source = await self._check_and_mend(request.name, source)
+                verdict, source = await self._combined(request.name, earlier, verdict, source)
         if verdict.safety == "refuse" or (verdict.proof == "failed" and not verdict.missing):
-            self._forget()
-        found = "\n".join([verdict.line(), *verdict.findings[:5]])
-        await self._log(Kind.VERIFY, found, verdict=verdict.to_dict())
+            self.forget()
+        told = [verdict.line(), verdict.tried, *self.notices, *verdict.findings[:5]]
+        await self.log_check("\n".join(filter(None, told)), verdict)
         return verdict, source
 
-    def _forget(self) -> None:
-        """Let the answer be asked for anew: kept, it would fail again in the same way."""
-        if self.response.metadata.get("cache_key"):
-            from llmport_magic.llm.cache import forget
-
-            forget(self.response)
+    @property
+    def _against(self) -> dict[str, Any]:
+        return {"variables": self._asked.request.variables, "trying": self._asked.trying}
 
     async def _check_and_mend(self, name: str, source: str) -> tuple[Verdict, str]:
-        """Check, and where only an import of the standard library is missing, add it."""
-        from llmport_magic.modules.strategy import add_missing_imports
+        """Check, mend what needs no model, and check again while that gets further."""
+        from llmport_magic.modules.mending import is_better, mend
+        from llmport_magic.modules.prompts import called_names
 
         examples, settings = self._asked.examples, self._asked.request.settings
-        verdict = await check_module(source, name, examples, settings)
-        mended = add_missing_imports(source, verdict.findings) if verdict.findings else None
-        if mended is None:
+        wanted = called_names(self._asked.request.prompt, name)
+        unnamed = "" if self._asked.request.update else name
+        verdict = await check_module(source, name, examples, settings, **self._against)
+        for _ in range(_MOST_MENDS):
+            mended = mend(source, verdict, module=unnamed, wanted=wanted)
+            if mended is None:
+                break
+            again = await check_module(mended.source, name, examples, settings, **self._against)
+            if not is_better(again, verdict):
+                break
+            verdict, source = again, mended.source
+            self.notices += mended.told
+        return verdict, source
+
+    async def _combined(
+        self, name: str, earlier: Sequence[AttemptRecord], verdict: Verdict, source: str
+    ) -> tuple[Verdict, str]:
+        """Take each function out of the answer that has it right, where that passes every check."""
+        from llmport_magic.modules.combining import combine
+        from llmport_magic.modules.strategy import AttemptPlan, AttemptRecord
+
+        if verdict.proof != "failed" or verdict.missing or verdict.safety == "refuse":
             return verdict, source
-        again = await check_module(mended, name, examples, settings)
-        better = len(again.findings) < len(verdict.findings) or again.proof != "failed"
-        return (again, mended) if better else (verdict, source)
+        newest = AttemptRecord(AttemptPlan(), source, examples=verdict.examples)
+        both = combine([*earlier, newest])
+        if both is None:
+            return verdict, source
+        again = await check_module(
+            both, name, self._asked.examples, self._asked.request.settings, **self._against
+        )
+        if again.proof != "passed" or again.safety == "refuse":
+            return verdict, source
+        self.notices.append("no answer passed as a whole: each part is of one that has it right")
+        return again, both
 
     def no_module(self, plan: AttemptPlan, error: LLMOutputError) -> AttemptRecord:
         """Say that this attempt brought no module at all."""
-        from llmport_magic.modules.strategy import AttemptRecord
-
-        return AttemptRecord(
-            plan=plan,
-            findings=(str(error),),
-            completion_tokens=_written(self.response),
-            seconds=time.monotonic() - self._begun,
-        )
+        cut_off = self.response.finish_reason == "length"
+        at = longest(self._asked, self._wire) or self.response.usage["completion_tokens"]
+        return self.outcome_of(plan, findings=(str(error),), cut_off=at if cut_off else 0)
 
     def outcome(self, plan: AttemptPlan, source: str, verdict: Verdict) -> AttemptRecord:
         """Say what the strategy needs to know about this attempt."""
-        from llmport_magic.modules.strategy import AttemptRecord
-
-        return AttemptRecord(
-            plan=plan,
+        return self.outcome_of(
+            plan,
             source=source,
             findings=verdict.findings,
+            examples=verdict.examples,
             usable=self.usable,
-            completion_tokens=_written(self.response),
-            seconds=time.monotonic() - self._begun,
         )
-
-
-def _written(response: LLMResponse) -> int:
-    """Count what a model wrote now: a kept answer takes nothing out of the budget."""
-    return 0 if response.metadata.get("cached") else response.usage["completion_tokens"]

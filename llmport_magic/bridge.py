@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 # How long an interrupted caller waits for the cancelled task to hang up and write what it has.
 _GRACE_SECONDS = 0.15
+# A waiting thread looks up this often: where the system hands an interrupt to another thread, for
+# example to one that is just being made, the wait of the main thread does not end by itself.
+_BEAT = 0.1
 
 
 class _Bridge:
@@ -73,30 +76,50 @@ def on_bridge() -> bool:
 
 
 class _Task:
-    """A coroutine on the bridge, and whether it has really ended, cleanup included."""
+    """A coroutine on the bridge, and whether it has really ended, cleanup included.
+
+    It is made first and started then, within the caller's `try`: an interrupt that comes while it
+    starts leaves no task behind that nobody could cancel.
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.ended = threading.Event()
-        self.future: Future[Any] = asyncio.run_coroutine_threadsafe(
-            self._watch(coroutine), _bridge().loop
-        )
-        # A task that is cancelled before its first step never reaches the `finally` below.
-        self.future.add_done_callback(lambda _: coroutine.close() if not self._begun else None)
+        self._coroutine = coroutine
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: asyncio.Task[Any] | None = None
+        self._cancelled = False
 
-    _begun = False
+    def start(self) -> Future[Any]:
+        """Hand it to the bridge."""
+        self._loop = _bridge().loop
+        return asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
 
-    async def _watch(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        self._begun = True
+    async def _watch(self) -> Any:
+        self._running = asyncio.current_task()
         try:
-            return await coroutine
+            if self._cancelled:
+                self._coroutine.close()
+                raise asyncio.CancelledError
+            return await self._coroutine
         finally:
             self.ended.set()
 
     def cancel(self) -> None:
         """Cancel, and wait a moment for the task to clean up."""
-        self.future.cancel()
-        if self._begun and not on_bridge():
-            self.ended.wait(_GRACE_SECONDS)
+        self._cancelled = True
+        if self._loop is None:
+            self._coroutine.close()
+        elif not self.ended.is_set():
+            # What was handed over before comes before: it begins, or never will.
+            self._loop.call_soon_threadsafe(self._stop)
+            if self._running is not None and not on_bridge():
+                self.ended.wait(_GRACE_SECONDS)
+
+    def _stop(self) -> None:
+        if self._running is None:
+            self._coroutine.close()
+        else:
+            self._running.cancel()
 
 
 def submit(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -116,11 +139,20 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     _refuse_on_bridge(coroutine)
     task = _Task(coroutine)
     try:
-        result: T = task.future.result()
+        result: T = _waited(task.start())
     except BaseException:
         task.cancel()
         raise
     return result
+
+
+def _waited(future: Future[T]) -> T:
+    while True:
+        try:
+            return future.result(_BEAT)
+        except TimeoutError:
+            if future.done():
+                return future.result()  # the coroutine's own error, or a result that just came
 
 
 async def in_bridge(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -249,10 +281,16 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     return await outcome
 
 
-def iterate(items: AsyncIterator[T]) -> Generator[T, None, None]:
+def iterate(
+    items: AsyncIterator[T], idle: Callable[[], object] | None = None
+) -> Generator[T, None, None]:
     """Drive an async iterator on the bridge from synchronous code, item by item.
 
     Closing the iterator, an interrupt and an error in the caller's loop body all close `items`.
+
+    Args:
+        items: what to drive.
+        idle: called in the caller's thread each tenth of a second in which nothing arrives.
 
     Raises:
         RuntimeError: on the bridge's own thread; use `async for` instead.
@@ -273,15 +311,21 @@ def iterate(items: AsyncIterator[T]) -> Generator[T, None, None]:
 
     if on_bridge():
         raise RuntimeError("this is the bridge's own thread: use `async for` instead")
-    return _drain(_Task(pump()), arrivals)
+    return _drain(pump, arrivals, idle)
 
 
 def _drain(
-    task: _Task, arrivals: queue.SimpleQueue[tuple[bool, Any]]
+    pump: Callable[[], Coroutine[Any, Any, None]],
+    arrivals: queue.SimpleQueue[tuple[bool, Any]],
+    idle: Callable[[], object] | None,
 ) -> Generator[Any, None, None]:
+    task = _Task(pump())
     try:
+        # Before Python 3.13 an interrupt at the end of a loop's turn counts as one of the line
+        # before the loop: that line must not be the `try`.
+        task.start()
         while True:
-            more, item = arrivals.get()
+            more, item = _arrival(arrivals, idle)
             if not more:
                 if item is not None:
                     raise item
@@ -289,6 +333,17 @@ def _drain(
             yield item
     finally:
         task.cancel()
+
+
+def _arrival(
+    arrivals: queue.SimpleQueue[tuple[bool, Any]], idle: Callable[[], object] | None
+) -> tuple[bool, Any]:
+    while True:
+        try:
+            return arrivals.get(timeout=_BEAT)
+        except queue.Empty:
+            if idle is not None:
+                idle()
 
 
 def _refuse_on_bridge(coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -8,6 +8,8 @@ LLMPortError
 │   ├── ModuleNameError       the name cannot be a module's name
 │   ├── ModuleNotStoredError  no module of that name to work on
 │   └── ConflictError         going on would leave somebody's edits behind
+├── GMNError                  a specification is not valid; it has the findings
+│   └── GMNOutputError        the same of what a model wrote: an LLMError, too
 ├── LLMError                  a model did not deliver
 │   ├── LLMContextError       the prompt is longer than the model's window; it was not sent
 │   ├── (LLMConnectionError, LLMTimeoutError, LLMStatusError: `llm/transport.py`)
@@ -79,6 +81,18 @@ class ModuleNotStoredError(UserError, FileNotFoundError):
 
 class ConflictError(UserError):
     """Going on would silently leave a version behind that somebody wrote or chose."""
+
+
+class GMNError(LLMPortError, ValueError):
+    """A specification of an agent is not valid, or cannot be used for what was asked.
+
+    Attributes:
+        findings: everything that is wrong, a line each.
+    """
+
+    def __init__(self, message: str = "", *, findings: Sequence[str] = ()) -> None:
+        self.findings = tuple(findings)
+        super().__init__(message)
 
 
 class LLMError(LLMPortError):
@@ -179,6 +193,16 @@ class LLMOutputError(LLMError):
     def __init__(self, message: str = "", *, text: str = "", **details: Any) -> None:
         self.text = text
         super().__init__(message, **details)
+
+
+class GMNOutputError(LLMOutputError, GMNError):
+    """A model wrote no valid specification within its tries; `text` is its last answer."""
+
+    def __init__(
+        self, message: str = "", *, findings: Sequence[str] = (), text: str = "", **details: Any
+    ) -> None:
+        super().__init__(message, text=text, **details)
+        self.findings = tuple(findings)
 
 
 class LLMFailoverError(LLMError):

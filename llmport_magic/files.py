@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,7 @@ class Folder:
         *,
         mode: int = 0o600,
         after: float | None = None,
+        last_look: Callable[[], object] | None = None,
     ) -> None:
         """Put a whole file in its place, atomically and durably.
 
@@ -156,6 +157,7 @@ class Folder:
             data: all of it.
             mode: for a new file; an existing one keeps its own.
             after: the file's time is moved to at least one second later than this.
+            last_look: called when all is on disk but in its place; what it raises stops that.
 
         Raises:
             StoreError: the name is a link or no regular file, or the folder was replaced.
@@ -167,18 +169,30 @@ class Folder:
             temporary = self._write_temporary(place, data, mode, old, after)
             source, _ = self._at(place, temporary)
             try:
-                written = os.stat(source, **at)
+                if last_look is not None:
+                    last_look()
                 _replace(source, where, place)
             except BaseException:
                 self._discard(source, at)
                 raise
             self._sync(place)
-        found = self.stat(name)
-        if found is None or not os.path.samestat(found, written):
+            entered = self._identity(place)
+        # Not the file: another process may have put its own there since.
+        if not self._is_still(entered):
             raise StoreError(
                 f"`{self.path}` was replaced while `{name}` was written; look at the folder, "
                 "then run the cell again."
             )
+
+    def _identity(self, place: int | None) -> os.stat_result:
+        return os.stat(self.path if place is None else place)
+
+    def _is_still(self, entered: os.stat_result) -> bool:
+        try:
+            with self._entered(create=False) as place:
+                return os.path.samestat(self._identity(place), entered)
+        except (FileNotFoundError, StoreError):
+            return False
 
     def create(self, name: str, data: bytes, *, mode: int = 0o600) -> bool:
         """Write a whole file under a new name; False when the name is taken."""

@@ -1,4 +1,4 @@
-"""The one road from a prompt to a module; magic, panel, Python API and tests all take it.
+"""The one road from a prompt to a module or a specification: whoever asks takes it.
 
     prompt -> context -> request -> connector -> stream -> extraction -> verification
            -> module store -> registration -> cell -> log
@@ -18,39 +18,45 @@ from typing import TYPE_CHECKING
 
 from llmport_magic.answering import record
 from llmport_magic.attempts import ask, check_module
+from llmport_magic.cautions import cautions
 from llmport_magic.errors import (
+    ConfigError,
     LLMPortError,
     MissingPackageError,
     UsageError,
     VerificationError,
 )
-from llmport_magic.log.events import Event, Kind
+from llmport_magic.explaining import explain
+from llmport_magic.log.events import Kind
+from llmport_magic.modules.sorts import SPECIFICATION
 from llmport_magic.progress import (
     Answer,
     Drafted,
     Left,
     ModuleRequest,
+    Noted,
     PipelineEvent,
     Selected,
     Stored,
 )
-from llmport_magic.registration import needs_consent
+from llmport_magic.refusals import frozen, nobody_asked
 from llmport_magic.session import Session, Waiting
 from llmport_magic.settings import Settings
+from llmport_magic.specifying import record_change, specify, valid_version
 
 if TYPE_CHECKING:
     from llmport_magic.modules.examples import Example
     from llmport_magic.modules.selection import CellPrompt, Decision
     from llmport_magic.modules.store import ModuleStore
     from llmport_magic.modules.verification import Verdict
-    from llmport_magic.modules.version import NewVersion, Version
+    from llmport_magic.modules.version import Version
 
 
 async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
     """Take a request from its prompt to a stored version.
 
-    Yields what happens as it happens, and ends with one of `Selected`, `Left`, `Stored` and
-    `Drafted`.
+    Yields what happens as it happens, and ends with one of `Selected`, `Left`, `Stored`,
+    `Drafted` and `Told`.
 
     Raises:
         UserError: before anything is sent or written.
@@ -58,18 +64,18 @@ async def write(request: ModuleRequest, session: Session) -> AsyncGenerator[Pipe
         VerificationError: no answer passed within the budget; the last one is kept as a draft.
         MissingPackageError: the module is stored, and needs a package to be registered.
     """
+    is_about_code = request.purpose in {"fix", "explanation"}
     try:
-        async with aclosing(_write(request, session)) as events:
+        async with aclosing((_about if is_about_code else _write)(request, session)) as events:
             async for event in events:
                 yield event
     except LLMPortError as error:
-        await record(session, request, Kind.ERROR, str(error), status=type(error).__name__)
+        kind = Kind.IMPORT_ERROR if isinstance(error, MissingPackageError) else Kind.ERROR
+        await record(session, request, kind, str(error), status=type(error).__name__)
         raise
 
 
 async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
-    from llmport_magic.modules.examples import parse_examples
-
     decision: Decision | None = None
     if not request.prompt.strip():
         raise UsageError("the prompt is empty: write below the first line what you want")
@@ -79,18 +85,16 @@ async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[Pip
             async for event in _use_stored(request, session, decision):
                 yield event
             return
-        if request.settings.mode == "frozen" or _is_linked(request, decision):
-            session.waiting[decision.key[:8]] = Waiting(_cell(request), decision)
-            yield Left(
-                f"`{request.name}` is not in this folder's store; the code in the cell below is "
-                "used, and no model is asked (`--regenerate` asks one)"
-            )
-            return
-    examples = parse_examples(request.prompt)
-    _refuse_unknown_names(request, examples)
+    if _is_left(request, session, decision):
+        yield Left(nobody_asked(request))
+        return
+    examples = _examples(request)
+    request, notes = await _described(request)
+    for note in (*notes, *cautions(request, examples)):
+        yield note
     answer: Answer | None = None
     parent = decision.parent if decision else None
-    async with aclosing(ask(request, session, examples, parent)) as answers:
+    async with aclosing(_asked(request, session, examples, parent)) as answers:
         async for step in answers:
             if isinstance(step, Answer):
                 answer = step
@@ -98,9 +102,66 @@ async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[Pip
                 yield step
     assert answer is not None
     if request.name is None or request.draft or decision is None:
-        yield Drafted(answer.source, answer.verdict, answer.spent)
+        yield Drafted(answer.source, answer.verdict, answer.spent, answer.provider, answer.model)
         return
     yield await _store(request, session, decision, answer)
+
+
+def _examples(request: ModuleRequest) -> Sequence[Example]:
+    """Give the prompt's examples; a specification has none."""
+    from llmport_magic.modules.examples import parse_examples, refuse_unusable
+
+    if request.purpose == "specification":
+        return ()
+    examples = parse_examples(request.prompt)
+    refuse_unusable(
+        examples,
+        module_name=request.name or "",
+        prompt=request.prompt,
+        user_names=request.user_names - request.variables,
+    )
+    return examples
+
+
+def _asked(
+    request: ModuleRequest, session: Session, examples: Sequence[Example], parent: Version | None
+) -> AsyncGenerator[PipelineEvent | Answer, None]:
+    if request.purpose == "specification":
+        return specify(request, session, parent)
+    return ask(request, session, examples, parent)
+
+
+async def _about(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
+    """Ask about code that is there: for a corrected cell, or for an explanation."""
+    settings = request.settings
+    if settings.mode == "frozen":
+        raise ConfigError(f"{frozen(settings)}; set `live` to ask one")
+    request, notes = await _described(request)
+    for note in notes:
+        yield note
+    if request.purpose == "explanation":
+        async with aclosing(explain(request, session)) as told:
+            async for event in told:
+                yield event
+        return
+    async with aclosing(ask(request, session, (), None)) as answers:
+        async for step in answers:
+            if isinstance(step, Answer):
+                yield Drafted(step.source, step.verdict, step.spent, step.provider, step.model)
+            else:
+                yield step
+
+
+async def _described(request: ModuleRequest) -> tuple[ModuleRequest, list[Noted]]:
+    """Describe what `--with` names, now that somebody is asked; tells what is sent of it."""
+    if request.describe is None:
+        return request, []
+    # Counting what is missing takes its time in a large frame: the loop must not wait for it.
+    described = await asyncio.to_thread(request.describe)
+    notes = [Noted(f"with {line}") for line in described.sent] + [
+        Noted(line) for line in described.notes
+    ]
+    return replace(request, context=described.text, describe=None), notes
 
 
 def _cell(request: ModuleRequest) -> CellPrompt:
@@ -117,14 +178,36 @@ def _cell(request: ModuleRequest) -> CellPrompt:
 
 
 def _decide(request: ModuleRequest, session: Session) -> Decision:
-    from llmport_magic.modules.names import check_module_name
     from llmport_magic.modules.selection import select_for_prompt
 
     assert request.name is not None
-    store = session.store(request.settings)
-    check_module_name(request.name, directory=store.directory)
-    current = session.current(request.settings, request.name)
+    store = session.store(request.settings, request.sort)
+    check_name(request.name, store)
+    current = session.current(request.settings, request.name, request.sort)
     return select_for_prompt(store, _cell(request), current)
+
+
+def check_name(name: str, store: ModuleStore) -> None:
+    """Refuse a name that what the store keeps cannot have.
+
+    Raises:
+        ModuleNameError: with another name to take.
+    """
+    from llmport_magic.modules.names import check_module_name, check_specification_name
+
+    if store.sort is SPECIFICATION:
+        check_specification_name(name)
+    else:
+        check_module_name(name, directory=store.directory)
+
+
+def _is_left(request: ModuleRequest, session: Session, decision: Decision | None) -> bool:
+    """Tell whether nobody is asked; the module cell below then stands for the prompt."""
+    is_frozen = request.settings.mode == "frozen"
+    if decision is None or not (is_frozen or _is_linked(request, decision)):
+        return is_frozen
+    session.waiting[decision.key[:8]] = Waiting(_cell(request), decision)
+    return True
 
 
 def _is_linked(request: ModuleRequest, decision: Decision) -> bool:
@@ -136,7 +219,9 @@ def _is_linked(request: ModuleRequest, decision: Decision) -> bool:
 async def _use_stored(
     request: ModuleRequest, session: Session, decision: Decision
 ) -> AsyncGenerator[PipelineEvent, None]:
-    store = session.store(request.settings)
+    from llmport_magic.modules.drift import drift
+
+    store = session.store(request.settings, request.sort)
     assert request.name is not None
     if decision.act == "adopt":
         yield Left(decision.notice, foreign_file=store.path(request.name))
@@ -144,7 +229,9 @@ async def _use_stored(
     assert decision.version
     version, verdict = await ensure_checked(decision.version, request.settings, session)
     await record(session, request, Kind.SELECTED, version.source, version=version.id)
-    _raise_for_missing_package(version, verdict)
+    raise_for_missing_package(version, verdict)
+    for line in drift(store, version, decision.key, request.digests):
+        yield Noted(line)
     yield Selected(version, verdict)
 
 
@@ -155,17 +242,25 @@ async def ensure_checked(
 
     Raises:
         VerificationError: the version does not pass here.
+        GMNError: the specification is not valid.
     """
+    from llmport_magic.modules.trial.samples import named_variables
     from llmport_magic.modules.verification import Verdict
 
+    if version.sort is SPECIFICATION:
+        return version, await valid_version(version)
     if version.signed and version.verdict is not None:
         verdict = Verdict.from_dict(version.verdict)
         if not verdict.missing:
             return version, verdict
     store = session.store(settings)
-    examples = examples_of(store, version)
     verdict = await check_module(
-        version.source, version.name, examples, settings, consent=version.consented
+        version.source,
+        version.name,
+        examples_of(store, version),
+        settings,
+        consent=version.consented,
+        variables=named_variables(store.lineage(version)),
     )
     by_hand = version.origin in {"cell", "file"}
     failed = verdict.proof == "failed" and not by_hand and not verdict.missing
@@ -189,29 +284,13 @@ def examples_of(store: ModuleStore, version: Version) -> tuple[Example, ...]:
     return ()
 
 
-def _refuse_unknown_names(request: ModuleRequest, examples: Sequence[Example]) -> None:
-    from llmport_magic.modules.examples import unknown_names
-
-    unknown = unknown_names(
-        examples,
-        module_name=request.name or "",
-        prompt=request.prompt,
-        user_names=request.user_names,
-    )
-    if unknown:
-        raise UsageError(
-            f"the examples use `{'`, `'.join(unknown)}`, which only your notebook knows: write the "
-            "value into the example, or fill it in with `{{ name }}`"
-        )
-
-
 async def _store(
     request: ModuleRequest, session: Session, decision: Decision, answer: Answer
 ) -> Stored:
     from llmport_magic.modules.version import NewVersion
 
     assert request.name is not None
-    store = session.store(request.settings)
+    store = session.store(request.settings, request.sort)
     # The store waits for the disk: the loop that streams other answers must not.
     version = await asyncio.to_thread(
         store.add,
@@ -233,101 +312,37 @@ async def _store(
             cost=answer.spent.cost,
             seconds=round(answer.spent.seconds, 3),
             cell_id=request.cell_id,
+            context=dict(request.digests),
         ),
     )
     session.supersede(store, version, request.cell_id)
-    _raise_for_missing_package(version, answer.verdict)
-    hold = needs_consent(version, request.settings)
-    return Stored(version, answer.verdict, answer.spent, hold=hold)
+    if decision.parent is not None and request.purpose == "specification":
+        await record_change(request, session, decision.parent, version)
+    raise_for_missing_package(version, answer.verdict)
+    return Stored(version, answer.verdict, answer.spent)
 
 
-def _raise_for_missing_package(version: Version, verdict: Verdict | None) -> None:
-    if verdict is None or not verdict.missing:
-        return
-    from llmport_magic.modules.packages import distribution_for, install_hint
-
-    missing = verdict.missing[0].name
-    raise MissingPackageError(
-        f"`{version.name}` v{version.number} is stored, but not registered: "
-        f"{install_hint(missing)}",
-        module=missing,
-        distribution=distribution_for(missing),
-    )
-
-
-async def write_cell(
-    name: str,
-    base: str,
-    source: str,
-    settings: Settings,
-    session: Session,
-    *,
-    cell_id: str | None = None,
-    run: str,
-) -> tuple[Selected | Left, bool]:
-    """Take a module cell's text to a stored version; tells whether the version is new.
+async def ready(version: Version, settings: Settings, session: Session) -> tuple[Version, Verdict]:
+    """Give a stored version that can be registered here, with this user's verdict on it.
 
     Raises:
-        UserError: the text is on a version that is not current any more.
-        VerificationError: the text does not import.
+        MissingPackageError: it needs a package that is not installed.
+        VerificationError: it does not pass here.
     """
-    from llmport_magic.modules.names import check_module_name
-    from llmport_magic.modules.selection import select_for_cell
-    from llmport_magic.modules.version import NewVersion
-
-    store = session.store(settings)
-    check_module_name(name, directory=store.directory)
-    current = session.current(settings, name)
-    decision = select_for_cell(
-        store,
-        name=name,
-        base=base,
-        source=source,
-        current=current,
-        superseded=session.superseded(name),
-        same_cell=cell_id is None
-        or (current is not None and session.stands_for(name, cell_id) == current.id),
-    )
-    if decision.act == "nothing":
-        return Left(decision.notice), False
-    if decision.version is not None:
-        version, verdict = await ensure_checked(decision.version, settings, session)
-        _raise_for_missing_package(version, verdict)
-        return Selected(version, verdict), False
-    waiting = session.waiting.get(base[:8])
-    new = NewVersion(
-        name=name,
-        key=waiting.decision.key if waiting else decision.key,
-        parent=decision.parent.id if decision.parent else None,
-        origin="cell",
-        source=source,
-        prompt=waiting.cell.prompt if waiting else "",
-        options=dict(waiting.cell.options) if waiting else {},
-        cell_id=cell_id,
-    )
-    version, verdict = await _store_edit(store, new, decision.parent, settings)
-    event = Event(kind=Kind.SELECTED, run=run, module=name, text=source, data={"origin": "cell"})
-    await session.record(settings, event)
-    _raise_for_missing_package(version, verdict)
-    return Selected(version, verdict), True
+    version, verdict = await ensure_checked(version, settings, session)
+    raise_for_missing_package(version, verdict)
+    return version, verdict
 
 
-async def _store_edit(
-    store: ModuleStore, new: NewVersion, parent: Version | None, settings: Settings
-) -> tuple[Version, Verdict]:
-    from llmport_magic.modules.examples import parse_examples
+def raise_for_missing_package(version: Version, verdict: Verdict | None) -> None:
+    """Say what to install before a stored version can be registered.
 
-    if new.prompt:
-        examples = tuple(parse_examples(new.prompt))
-    else:
-        examples = examples_of(store, parent) if parent else ()
-    verdict = await check_module(new.source, new.name, examples, settings, consent=True)
-    if verdict.safety == "refuse" or (verdict.broken and not verdict.missing):
-        store.keep_draft(new.name, new.source)
-        raise VerificationError(
-            f"the edited `{new.name}` does not run, the version before it stays: "
-            f"{'; '.join(verdict.findings[:2])}",
-            findings=verdict.findings,
-            source=new.source,
-        )
-    return await asyncio.to_thread(store.add, replace(new, verdict=verdict.to_dict())), verdict
+    Raises:
+        MissingPackageError: it needs packages that are not there.
+    """
+    if verdict is None or not verdict.missing:
+        return
+    from llmport_magic.modules.packages import lacking
+
+    said = f"`{version.name}` v{version.number} is stored, but not registered"
+    raise lacking(said, version.name, [each.name for each in verdict.missing])

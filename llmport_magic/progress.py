@@ -6,13 +6,36 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from llmport_magic.modules.sorts import MODULE, SPECIFICATION, Sort
 
 if TYPE_CHECKING:
+    from llmport_magic.gmn.writing.prompting import Wish
     from llmport_magic.llm.reply import LLMResponse
+    from llmport_magic.modules.trial.samples import Samples
     from llmport_magic.modules.verification import Verdict
     from llmport_magic.modules.version import Version
     from llmport_magic.settings import Settings
+
+Purpose: TypeAlias = Literal["module", "cell", "fix", "explanation", "specification"]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What `--with` names, as it is said to a model.
+
+    Attributes:
+        text: what is sent.
+        sent: what is sent of each item in a few words, for the user: `df: 7 columns, no rows sent`.
+        notes: what was left out, masked or written out.
+        tokens: how many tokens the text has, as estimated.
+    """
+
+    text: str = ""
+    sent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +44,8 @@ class ModuleRequest:
 
     Attributes:
         name: the module's name; `None` asks for a plain code cell.
+        purpose: a module or a plain cell, as `name` says, unless it is given: a corrected cell, or
+            an explanation in prose, or a specification of an agent.
         prompt: the prompt, with its `{{ }}` filled in.
         settings: everything resolved, the cell's own options included.
         options: the cell's own options that shape the answer; part of the version's key.
@@ -28,8 +53,18 @@ class ModuleRequest:
         regenerate: call although a version of this prompt is stored.
         draft: call and check, but neither store nor register.
         context: what the user named with `--with`, described for the model.
+        describe: gives `context` where it is not there yet; called when somebody is to be asked.
+        digests: what `--with` names, each with a digest of what is said about it; kept with the
+            version, to tell later that it has changed.
+        code: the cell that fails, or the source that is to be explained.
+        error: the error that a fix or an explanation is about, as it is sent.
+        wish: what a specification is to be like.
         cell_id: the id of the prompt cell, where the front end gives one.
         user_names: names in the user's namespace, which examples must not rely on.
+        variables: those of them that `--with` names; examples may use them, and run on copies.
+        copied: those of these that are data: of them copies are taken.
+        samples: takes copies of these variables, to try an answer on; called once at most, when
+            an answer is to be checked.
         linked: gives the version ids that the notebook's own cells of this module name.
         run: the id under which the log keeps everything that this request causes.
     """
@@ -37,15 +72,33 @@ class ModuleRequest:
     name: str | None
     prompt: str
     settings: Settings
+    purpose: Purpose | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     update: bool = False
     regenerate: bool = False
     draft: bool = False
     context: str = ""
+    describe: Callable[[], Described] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    error: str = ""
+    wish: Wish | None = None
     cell_id: str | None = None
     user_names: frozenset[str] = frozenset()
+    variables: frozenset[str] = frozenset()
+    copied: frozenset[str] = frozenset()
+    samples: Callable[[], Samples] | None = None
     linked: Callable[[], frozenset[str]] | None = None
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        if self.purpose is None:
+            object.__setattr__(self, "purpose", "module" if self.name is not None else "cell")
+
+    @property
+    def sort(self) -> Sort:
+        """What is made: that decides which store has it."""
+        return SPECIFICATION if self.purpose == "specification" else MODULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +209,6 @@ class Stored:
     version: Version
     verdict: Verdict
     spent: Spent
-    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +218,20 @@ class Drafted:
     source: str
     verdict: Verdict
     spent: Spent
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer in prose, secrets redacted, and who gave it."""
+
+    text: str
+    spent: Spent
+    provider: str
+    model: str
 
 
 PipelineEvent: TypeAlias = (
-    Started | Text | Checking | Checked | Noted | Selected | Left | Stored | Drafted
+    Started | Text | Checking | Checked | Noted | Selected | Left | Stored | Drafted | Told
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import GeneratedCodeError
 from llmport_magic.log.events import Event, Kind
+from llmport_magic.modules.sorts import SPECIFICATION
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 def needs_consent(version: Version, settings: Settings) -> bool:
     """Tell whether only the user may make this version live, by running its cell."""
-    # Only a consent that this user signed counts: a record may claim any origin.
-    if version.consented:
+    # Only a consent that this user signed counts: a record may claim any origin. A specification
+    # is read and never run as code, so that there is nothing to consent to.
+    if version.consented or version.sort is SPECIFICATION:
         return False
     if settings.trust == "never":
         return True
@@ -60,6 +62,7 @@ def register(
 
     Raises:
         VerificationError: the module does not execute here; the previous version stays.
+        MissingPackageError: it needs a package that was there when it was checked.
     """
     from llmport_magic.modules import loader
 
@@ -80,8 +83,27 @@ def register(
         text = f"`{version.name}` v{version.number}: {error}"
         event = Event(kind=Kind.IMPORT_ERROR, run=run, module=version.name, text=text)
         session.record_now(settings, event)
+        _raise_for_missing_package(version, error)
         raise
     session.select(settings, version, cell_id)
     if told:
         told(version.name, report.module)
     return Registered(version=version, report=report)
+
+
+def _raise_for_missing_package(version: Version, error: GeneratedCodeError) -> None:
+    """Say what to install where that is what the module failed for."""
+    from llmport_magic.modules.packages import (
+        full_name,
+        is_installed,
+        lacking,
+        shares_a_namespace,
+    )
+
+    cause = error.__cause__
+    if not isinstance(cause, ModuleNotFoundError) or not cause.name or cause.name == version.name:
+        return
+    name = full_name(cause.name, version.source)
+    if is_installed(name) and not shares_a_namespace(name):
+        return
+    raise lacking(f"`{version.name}` v{version.number} is not registered", version.name, [name])

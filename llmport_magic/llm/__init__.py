@@ -7,8 +7,9 @@ Names are imported when they are first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from llmport_magic.lazy import first_use
 
 if TYPE_CHECKING:
     from llmport_magic.llm.agent import CognitiveAgent, CognitiveConfig, CognitiveResult
@@ -118,12 +119,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return first_use(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

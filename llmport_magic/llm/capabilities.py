@@ -158,7 +158,10 @@ class LLMCapabilities:
         supports_streaming: whether the answer can arrive in pieces.
         prefill: whether the start of the answer can be given.
         completion_style: whether the model continues a text well, without a conversation.
-        size: `small` for models that need the strategy of small models.
+        grammar: whether an answer can be held to a grammar in llama.cpp's form, given as
+            `grammar` in the body of a request.
+        size: `small` for models that need the strategy of small models, else `large`; `None`
+            leaves it to the model's name, see `model_size.py`.
         reasoning: whether the model thinks before it answers, for up to minutes.
         vision: whether a message may hold pictures.
         tools: whether the model can ask for functions to be called.
@@ -182,7 +185,8 @@ class LLMCapabilities:
     supports_streaming: bool = True
     prefill: bool = False
     completion_style: bool = False
-    size: Literal["small", "large"] = "large"
+    grammar: bool = False
+    size: Literal["small", "large"] | None = None
     reasoning: bool = False
     vision: bool = False
     tools: bool = False
@@ -206,7 +210,7 @@ class LLMCapabilities:
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise FieldError(f"`{name}` cannot be negative: {value}", name)
-        if self.size not in ("small", "large"):
+        if self.size not in ("small", "large", None):
             raise FieldError(f"`size` is small or large, not `{self.size}`", "size")
 
 

@@ -14,6 +14,7 @@ from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.cost import Totals
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import LLMRole, Message, MessageLike, as_messages
+from llmport_magic.llm.methods import Methods
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.secrets import scrub
@@ -22,7 +23,7 @@ Messages: TypeAlias = "MessageLike | Iterable[MessageLike]"
 _counting = threading.Lock()
 
 
-class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
+class BaseLLMConnector(Methods, ABC):
     """Something that calls a model. Subclasses give one of `call_llm`, `complete` and `stream`.
 
     The shortest connector is a class with a synchronous `call_llm(prompt)` that returns the
@@ -34,11 +35,14 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         capabilities: what that model can do.
         asks_for_json: whether the connector tells the model itself to answer in JSON; else that
             is added to what the model is sent.
+        own_temperature: the temperature that somebody set for it, which no usual one replaces;
+            `None` where nobody did.
     """
 
     provider_name: str = ""
     capabilities: LLMCapabilities = LLMCapabilities()
     asks_for_json: bool = False
+    own_temperature: float | None = None
 
     _model_name: str = ""
     _totals: Totals | None = None
@@ -208,7 +212,7 @@ class BaseLLMConnector(ABC):  # noqa: B024 - any one of three methods will do
         )
         return response.content
 
-    async def aclose(self) -> None:  # noqa: B027 - most have nothing to release
+    async def aclose(self) -> None:
         """Release what the connector holds; the shared connections are not its own."""
 
     async def __aenter__(self) -> Self:

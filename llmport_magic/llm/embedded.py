@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 # Above this size of its file a model repairs its own mistakes: it is asked as a large one.
 _LARGE_MODEL_BYTES = 4_000_000_000
-# A processor reads a long prompt for minutes before the first word comes.
-_FIRST_BYTE_SECONDS = 300.0
+# A processor reads a long prompt for minutes before the first word comes, and the head of the
+# answer may be there before it has begun.
+_READING_SECONDS = 300.0
 _MAX_TOKENS = 2048
 
 
@@ -46,6 +47,7 @@ class EmbeddedConnector(BaseLLMConnector):
         max_tokens: the longest answer.
         seed: of the sampling.
         timeout: seconds for a whole answer, once the model is loaded.
+        idle: seconds between two pieces of content, and until the first one.
     """
 
     provider_name = "embedded"
@@ -53,6 +55,7 @@ class EmbeddedConnector(BaseLLMConnector):
         max_context_window=engine.CONTEXT_TOKENS,
         prefill=True,
         completion_style=True,
+        grammar=True,
         size="small",
         input_cost_per_1k_tokens=0.0,
         output_cost_per_1k_tokens=0.0,
@@ -67,6 +70,7 @@ class EmbeddedConnector(BaseLLMConnector):
         max_tokens: int = _MAX_TOKENS,
         seed: int = 0,
         timeout: float = 600.0,
+        idle: float = _READING_SECONDS,
     ) -> None:
         self._wanted = model
         self._threads = threads
@@ -74,6 +78,7 @@ class EmbeddedConnector(BaseLLMConnector):
         self._max_tokens = max_tokens
         self._seed = seed
         self._timeout = timeout
+        self._idle = idle
         self._providers: dict[tuple[str, bool], LLMProvider] = {}
         path = _found(model)
         self.model_name_for_api = path.stem if path else _name(model)
@@ -88,6 +93,8 @@ class EmbeddedConnector(BaseLLMConnector):
         """Make the connector that the settings ask for; `model` wins over `embedded_model`."""
         # The catalogue's own default must not win over what fits into memory.
         given = settings.source("model") != "default"
+        # Nor must the time that is right for a server on the network.
+        patient = settings.source("idle_timeout") == "default"
         return cls(
             settings.model if given else settings.embedded_model,
             threads=settings.embedded_threads,
@@ -95,6 +102,7 @@ class EmbeddedConnector(BaseLLMConnector):
             max_tokens=settings.max_tokens or _MAX_TOKENS,
             seed=settings.seed or 0,
             timeout=settings.total_timeout,
+            idle=_READING_SECONDS if patient else settings.idle_timeout,
         )
 
     def stream(self, messages: Messages, **options: Any) -> ResponseStream:
@@ -142,7 +150,7 @@ class EmbeddedConnector(BaseLLMConnector):
                 extra={"cache_prompt": False},
                 dialect="openai_completions" if raw else "openai_chat",
                 capabilities=self.capabilities,
-                limits=Limits(first_byte=_FIRST_BYTE_SECONDS),
+                limits=Limits(first_byte=max(_READING_SECONDS, self._idle), idle=self._idle),
             )
             provider = self._providers[address.url, raw] = LLMProvider(config)
         return provider

@@ -43,7 +43,8 @@ def _serve(orders: dict[str, Any]) -> Any:
     parameters.model_alias = {orders["name"]}
     parameters.n_ctx = orders["context"]
     parameters.n_batch = parameters.n_ubatch = _BATCH
-    parameters.n_parallel = 1
+    parameters.n_parallel = orders["slots"]
+    parameters.kv_unified = parameters.n_parallel > 1
     for threads in (parameters.cpuparams, parameters.cpuparams_batch):
         threads.n_threads = orders["threads"]
         # Threads that wait must not spin: the user's own code needs the cores.

@@ -68,12 +68,13 @@ def pick_threads(cores: int, load: float) -> int:
     return max(1, min(cores // 2, cores - math.ceil(load)))
 
 
-def start(path: Path, threads: int | None = None) -> Address:
+def start(path: Path, threads: int | None = None, *, slots: int = 1) -> Address:
     """Give the address of the model in a file, starting it on first use; takes seconds.
 
     Args:
         path: a GGUF file.
         threads: how many compute; `None` picks.
+        slots: how many requests are answered side by side; each has the whole context.
 
     Raises:
         ConfigError: the package that runs models is not installed.
@@ -83,7 +84,7 @@ def start(path: Path, threads: int | None = None) -> Address:
     with _lock:
         engine = _engines.get(path)
         if engine is None or not engine.alive():
-            engine = _engines[path] = _start(path, threads)
+            engine = _engines[path] = _start(path, threads, slots)
         return engine.address
 
 
@@ -108,14 +109,15 @@ def _stop_all() -> None:
         engine.stop()
 
 
-def _start(path: Path, threads: int | None) -> _Engine:
+def _start(path: Path, threads: int | None, slots: int) -> _Engine:
     if not runtime_installed():
         raise ConfigError(
             "the embedded model needs the package xllamacpp: `%pip install"
             " llmport-magic[embedded]`, or choose another provider"
         )
     key = secrets.token_urlsafe(24)
-    orders = {"path": str(path), "name": path.stem, "key": key, "context": CONTEXT_TOKENS}
+    orders = {"path": str(path), "name": path.stem, "key": key, "slots": slots}
+    orders["context"] = slots * CONTEXT_TOKENS
     process = _spawn()
     _starting.add(process)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from llmport_magic.errors import LLMError
 from llmport_magic.llm.connector import BaseLLMConnector, Messages
 from llmport_magic.llm.messages import Message, as_messages
+from llmport_magic.llm.methods import answers_to
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.streams import ResponseStream
 
@@ -38,11 +40,18 @@ class RecordedCall:
 class MockConnector(BaseLLMConnector):
     """Gives scripted answers in turn; without a script, one small module for each prompt.
 
+    Asked for a specification of an agent, it writes one that is valid and runs.
+
     Args:
         answers: texts, responses, errors to raise, or functions of the messages that give one.
         delay: seconds before each piece.
         chunk_size: characters of a piece; `None` gives the answer in one.
         model: the name of the model that it claims to be.
+        error_rate: the share of calls that fail, from 0 to 1, as a busy server's do; which ones is
+            the same in each run.
+
+    Raises:
+        ValueError: `error_rate` is no share.
 
     Attributes:
         calls: what was asked, the first call first.
@@ -57,11 +66,16 @@ class MockConnector(BaseLLMConnector):
         delay: float = 0.0,
         chunk_size: int | None = None,
         model: str = "mock",
+        error_rate: float = 0.0,
     ) -> None:
+        if not 0 <= error_rate <= 1:
+            raise ValueError(f"`error_rate` is a share from 0 to 1, not {error_rate}")
         scripted = (answers,) if isinstance(answers, str) else answers
         self._answers = None if scripted is None else list(scripted)
         self._delay = delay
         self._chunk_size = chunk_size
+        self._error_rate = error_rate
+        self._chance = random.Random(0)  # noqa: S311 - nothing secret
         self.model_name_for_api = model
         self.calls: list[RecordedCall] = []
 
@@ -76,6 +90,12 @@ class MockConnector(BaseLLMConnector):
 
         async def pieces() -> AsyncGenerator[Chunk | list[Chunk], None]:
             self.calls.append(RecordedCall(messages=given, options=dict(options)))
+            if self._chance.random() < self._error_rate:
+                raise LLMError(
+                    "the mock is made to fail now and then (`error_rate`): ask again",
+                    provider=self.provider_name,
+                    retryable=True,
+                )
             answer = self._next(given)
             if isinstance(answer, BaseException):
                 raise answer
@@ -92,6 +112,9 @@ class MockConnector(BaseLLMConnector):
 
     def _next(self, given: tuple[Message, ...]) -> Any:
         if self._answers is None:
+            written = next(answers_to(given), None)
+            if written is not None:
+                return written
             words = sum(len(message.content.split()) for message in given)
             return _DEFAULT.replace("{words}", str(words))
         if not self._answers:

@@ -194,6 +194,12 @@ class LLMProvider(BaseLLMConnector):
         ask = self._asked(Call(model="", messages=()), self.config.limits, await self._found())
         return await exchange.models(ask)
 
+    @property
+    def own_temperature(self) -> float | None:  # type: ignore[override] # of its configuration
+        """The temperature that somebody set for it; `None` where it is the usual one."""
+        usual = LLMConfig.__dataclass_fields__["temperature"].default
+        return None if self.config.temperature == usual else self.config.temperature
+
     async def aclose(self) -> None:
         """Close the connections, where this connector has some of its own."""
         if self._transport is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from llmport_magic.settings.administration import administration
 from llmport_magic.settings.environment import (
+    allows_colour,
     captures_content,
     names_proxy,
     names_tracer,
@@ -31,6 +32,7 @@ from llmport_magic.settings.reading import YAML_FAILS, Content, read_settings, y
 from llmport_magic.settings.resolution import (
     configure,
     for_another,
+    for_task,
     get_config,
     reset_configuration,
     resolve,
@@ -51,11 +53,13 @@ __all__ = [
     "Rank",
     "Settings",
     "administration",
+    "allows_colour",
     "base_url_at",
     "captures_content",
     "configure",
     "distrust",
     "for_another",
+    "for_task",
     "get_config",
     "held_back",
     "is_trusted",

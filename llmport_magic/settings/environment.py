@@ -45,6 +45,11 @@ def network_environment() -> tuple[str | None, ...]:
     return tuple(map(os.environ.get, _NETWORK_VARIABLES))
 
 
+def allows_colour() -> bool:
+    """Tell whether text may be coloured: `NO_COLOR` says no (https://no-color.org, 2026-11-21)."""
+    return not os.environ.get("NO_COLOR")
+
+
 def captures_content() -> bool:
     """Tell whether what is said to a model may be recorded in the spans of a trace.
 

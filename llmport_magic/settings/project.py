@@ -45,15 +45,27 @@ _REDIRECTS = (
     "fallback",
     "headers",
     "keyring",
+    "models",
     "options",  # A gateway may take another vendor, or a tool, from them.
     "plain_http_hosts",
     "transport",
     "trust_env",
 )
-_EXECUTES = ("sandbox_memory_mb", "sandbox_seconds", "templates", "trust")
+_EXECUTES = (
+    "sandbox_least",
+    "sandbox_memory_mb",
+    "sandbox_preload",
+    "sandbox_seconds",
+    "sandbox_warm",
+    "templates",
+    "trial_rows",
+    "trust",
+)
 _SPENDS = (
     "attempts",
+    "budget_dollars",
     "budget_seconds",
+    "context_tokens",
     "budget_tokens",
     "burst",
     "requests_per_minute",

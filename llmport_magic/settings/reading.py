@@ -153,7 +153,7 @@ def _content(path: Path, data: bytes) -> Content:
         ".yaml": ("YAML", _yaml),
         ".yml": ("YAML", _yaml),
         ".json": ("JSON", _json),
-    }.get(path.suffix.lower() or path.name, ("TOML", _toml))
+    }.get(path.suffix.lower() or path.name, ("TOML", read_toml))
     try:
         table, lines = parse(_text(data))
         if not isinstance(table, Mapping):
@@ -191,7 +191,12 @@ def _ours(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
     return table
 
 
-def _toml(text: str) -> tuple[Any, Lines]:
+def read_toml(text: str) -> tuple[Any, Lines]:
+    """Give the table that a TOML text holds, and in which line each of its fields stands.
+
+    Raises:
+        ValueError: it is no TOML, with the line.
+    """
     import tomllib
 
     try:

@@ -124,6 +124,29 @@ def for_another(settings: Settings, provider: str) -> Settings:
     return merged([*below, named, *layers[len(below) :]])
 
 
+def for_task(settings: Settings, task: str) -> Settings:
+    """Give settings with the model that `models` names for one kind of work.
+
+    A model or a provider that was named more strongly stays: `--model` wins over a file's `models`.
+
+    Args:
+        settings: what `resolve` gave.
+        task: `gmn` or `code`.
+    """
+    value = settings.models.get(task)
+    if value is None:
+        return settings
+    rank = settings.ranks.get("models", Rank.ARGUMENT)
+    named = {"model": value} if isinstance(value, str) else dict(value)
+    if any(settings.ranks.get(name, Rank.CATALOGUE) > rank for name in ("provider", "model")):
+        return settings
+    source = f"`models.{task}` in {settings.source('models')}"
+    own = Layer(rank=rank, values={name: Given(one, source) for name, one in named.items()})
+    layers = _layers_of(settings)
+    below = [layer for layer in layers if layer.rank <= rank]
+    return merged([*below, own, *layers[len(below) :]])
+
+
 def unknown_variables(providers: Iterable[str]) -> dict[str, str]:
     """Name the variables that look like ours and mean nothing, with the nearest that does.
 

@@ -17,6 +17,22 @@ from typing import Any, Literal
 from llmport_magic.errors import ConfigError
 from llmport_magic.secrets import Secret, hidden, looks_like_key, redact
 from llmport_magic.settings.layer import Layer, Rank
+from llmport_magic.settings.tasks import check_models
+
+# What can hold generated code while it is checked, the weakest first.
+SandboxLevel = Literal[
+    "static only",
+    "process only",
+    "rlimits only",
+    "seccomp",
+    "landlock",
+    "seatbelt",
+    "bwrap",
+    "bwrap+seccomp",
+    "bwrap+landlock",
+    "landlock+seccomp",
+    "bwrap+landlock+seccomp",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +43,8 @@ class Settings:
         provider: who answers; `auto` picks: the provider whose key is there, a local server, or the
             embedded model.
         model: the model's name as the provider spells it; `None` is the provider's default.
+        models: other models for one kind of work: `gmn` for specifications, `code` for modules; a
+            name, or a table with `provider` and `model`.
         base_url: where the provider answers; `None` is the catalogue's.
         api_key: the key; `None` looks it up in the provider's environment variables.
         api_key_env: environment variables that hold the key, instead of the provider's own; said
@@ -63,6 +81,8 @@ class Settings:
         tries: how many answers may be asked for until one passes its checks.
         budget_tokens: completion tokens that may be spent on one cell.
         budget_seconds: time that may be spent on one cell.
+        budget_dollars: money that may be spent on one cell, where prices are known; `None` is no
+            limit.
         module_dir: where modules are written and `.llmport/` lies.
         mode: `live`, or `frozen`: never call a model.
         trust: `ask`, `never` or `always`: what happens with code that needs consent.
@@ -71,6 +91,13 @@ class Settings:
         stdout: whether events are printed as they happen.
         sandbox_seconds: how long a check may run.
         sandbox_memory_mb: how much memory a check may use.
+        sandbox_warm: whether a process that holds nothing but libraries is kept ready, from which
+            each check is forked.
+        sandbox_preload: libraries that it has loaded; `None` is those of the kernel that take long.
+        sandbox_least: the weakest level at which code may run; a weaker one is an error.
+        context_tokens: how long the description of what `--with` names may be.
+        trial_rows: how many rows of the variables that `--with` names an answer is tried on; 0
+            tries nothing.
         templates: a file that replaces the prompt templates.
         embedded_model: `large`, `small` or the path of a GGUF file.
         embedded_threads: threads of the embedded model; `None` picks by the machine's load.
@@ -97,6 +124,7 @@ class Settings:
 
     provider: str = "auto"
     model: str | None = None
+    models: Mapping[str, Any] = field(default_factory=dict)
     base_url: str | None = None
     api_key: Secret | None = None
     api_key_env: tuple[str, ...] = ()
@@ -129,6 +157,7 @@ class Settings:
     tries: int = 5
     budget_tokens: int = 20_000
     budget_seconds: float = 300.0
+    budget_dollars: float | None = None
     module_dir: str = "."
     mode: Literal["live", "frozen"] = "live"
     trust: Literal["ask", "never", "always"] = "ask"
@@ -137,6 +166,11 @@ class Settings:
     stdout: bool = False
     sandbox_seconds: float = 20.0
     sandbox_memory_mb: int = 2048
+    sandbox_warm: bool = True
+    sandbox_preload: tuple[str, ...] | None = None
+    sandbox_least: SandboxLevel = "static only"
+    context_tokens: int = 4_000
+    trial_rows: int = 1_000
     templates: str | None = None
     embedded_model: str | None = None
     embedded_threads: int | None = None
@@ -299,9 +333,13 @@ def checked(name: str, value: Any, source: str) -> Any:
         shown = "" if name in _MAY_HOLD_KEYS else f", not `{redact(str(value))}`"
         shape = _SHAPES.get(name) or _SHAPES.get(typing.get_origin(kind)) or kind.__name__
         more = " of 1 or more" if name in _AT_LEAST_ONE else ""
+        if shape in ("int", "float") and isinstance(value, (int, float)) and value < 0:
+            more = more or " of 0 or more"
         raise ConfigError(f"`{name}` in {source} must be {shape}{more}{shown}") from None
     if name == "api_key_env":
         _check_variables(found, source)
+    if name == "models":
+        check_models(found, source)
     return found
 
 

@@ -137,7 +137,13 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
             found[0],
             prefill=all(each.prefill for each in found),
             completion_style=all(each.completion_style for each in found),
+            grammar=all(each.grammar for each in found),
         )
+
+    @property
+    def own_temperature(self) -> float | None:  # type: ignore[override] # it depends on the chain
+        """The temperature that somebody set for the provider that is asked first."""
+        return self._first.own_temperature if self._first else None
 
     @property
     def _first(self) -> BaseLLMConnector | None:
