@@ -4,7 +4,7 @@
  */
 
 import type { ISharedCell, ISharedCodeCell, ISharedNotebook } from '@jupyter/ydoc';
-import { isLinkedSource, type IPlace } from './protocol';
+import { firstWords, isLinkedSource, type IPlace } from './protocol';
 
 /**
  * Put the cell into the notebook; the index where it stands, `null` if it has no place.
@@ -20,13 +20,15 @@ export function place(
 ): number | null {
   const prompt = findCell(notebook, message.after);
   if (message.rewrite) {
-    return rewrite(notebook, message, prompt);
+    return message.name === null
+      ? correct(notebook, message, prompt)
+      : rewrite(notebook, message, prompt);
   }
   const below = prompt ?? active;
   const candidates = prompt === null ? [active, active + 1] : [prompt + 1];
   for (const index of candidates) {
     const cell = notebook.cells[index];
-    if (cell !== undefined && isLinked(cell, message.name)) {
+    if (cell !== undefined && isLinked(cell, message)) {
       replace(notebook, cell, message);
       return index;
     }
@@ -46,10 +48,13 @@ function findCell(notebook: ISharedNotebook, id: string | null): number | null {
   return index === -1 ? null : index;
 }
 
-function isLinked(cell: ISharedCell, name: string | null): boolean {
-  return (
-    name !== null && cell.cell_type === 'code' && isLinkedSource(cell.getSource(), name)
-  );
+function isLinked(cell: ISharedCell, { name, source }: IPlace): boolean {
+  if (name === null || cell.cell_type !== 'code') {
+    return false;
+  }
+  const held = cell.getSource();
+  // A module and a specification may have one name.
+  return isLinkedSource(held, name) && firstWords(held)[0] === firstWords(source)[0];
 }
 
 function replace(notebook: ISharedNotebook, cell: ISharedCell, message: IPlace): void {
@@ -74,7 +79,7 @@ function rewrite(
   index: number | null
 ): number | null {
   const cell = index === null ? undefined : notebook.cells[index];
-  if (cell === undefined || !isLinked(cell, message.name)) {
+  if (cell === undefined || !isLinked(cell, message)) {
     return null;
   }
   const [, ...lines] = cell.getSource().split('\n');
@@ -84,6 +89,29 @@ function rewrite(
     setMetadata(cell, message);
   });
   return index;
+}
+
+/**
+ * Put a correction in the place of the plain cell that failed, unless it was edited since.
+ */
+function correct(
+  notebook: ISharedNotebook,
+  message: IPlace,
+  index: number | null
+): number | null {
+  const cell = index === null ? undefined : notebook.cells[index];
+  if (cell?.cell_type !== 'code' || message.was === null) {
+    return null;
+  }
+  if (trimmed(cell.getSource()) !== trimmed(message.was)) {
+    return null;
+  }
+  replace(notebook, cell, message);
+  return index;
+}
+
+function trimmed(source: string): string {
+  return source.replace(/^\n+|\s+$/g, '');
 }
 
 function setMetadata(cell: ISharedCell, message: IPlace): void {

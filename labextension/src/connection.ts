@@ -18,9 +18,10 @@ const LOAD_CODE = '%load_ext llmport_magic';
 /**
  * The link of one notebook to its kernel: the only door to the other side.
  *
- * Each request must be acknowledged within `patience`. A miss on a kernel with subshells
- * means that the comm is dead (its subshell was deleted, or the kernel took it to the main
- * shell): a fresh comm is opened and the request sent once more, with the same id.
+ * Each request must be acknowledged within `patience`, or four times that on a kernel with
+ * subshells. A miss there means that the comm is dead (its subshell was deleted, or the kernel
+ * took it to the main shell): a fresh comm is opened and the request sent once more, with the
+ * same id.
  */
 export class KernelLink implements IDisposable {
   constructor(options: KernelLink.IOptions) {
@@ -80,7 +81,7 @@ export class KernelLink implements IDisposable {
    * Send a request that the kernel acknowledges.
    */
   request(message: Request, again = false): void {
-    const timer = setTimeout(() => this._onMiss(message, again), this._patience);
+    const timer = setTimeout(() => this._onMiss(message, again), this._deadline());
     this._unacknowledged.set(message.id, { message, timer });
     this._send(message);
   }
@@ -200,7 +201,7 @@ export class KernelLink implements IDisposable {
     }
     await Promise.race([
       comm.subshellStarted,
-      delay(this._patience).then(() => {
+      delay(this._deadline()).then(() => {
         throw new Error('The subshell did not start.');
       })
     ]);
@@ -325,6 +326,14 @@ export class KernelLink implements IDisposable {
       this._restarting = false;
       this._report('idle');
     }
+  }
+
+  /**
+   * A subshell answers at once unless the whole machine stands still: whoever is asked again
+   * too early may answer, and be paid, twice.
+   */
+  private _deadline(): number {
+    return this._subshells ? 4 * this._patience : this._patience;
   }
 
   private _report(link: Link): void {

@@ -86,6 +86,9 @@ export interface IPlace {
 
   /** Put the text into the cell `after` itself, which the user has just run. */
   rewrite: boolean;
+
+  /** The text that a plain cell must still have to be replaced as a whole. */
+  was: string | null;
 }
 
 /** What the kernel says about one running request. */
@@ -138,11 +141,25 @@ export function parse(data: unknown): KernelMessage | IUnreadable {
 }
 
 /**
- * Whether the text is a cell that stands for the module or specification `name`.
+ * Whether the text is a cell that stands for a version of the module or specification `name`.
  */
 export function isLinkedSource(source: string, name: string): boolean {
-  const [magic, target] = source.slice(0, SHORT).split('\n', 1)[0]!.trim().split(/\s+/);
-  return target === name && (magic === '%%llmport_module' || magic === '%%gmn');
+  const [magic, target, ...options] = firstWords(source);
+  if (target !== name) {
+    return false;
+  }
+  // Without these two, `%%gmn` is a prompt, or a text that the user began.
+  const holdsVersion = ['--validate', '--base'].every(option =>
+    options.includes(option)
+  );
+  return magic === '%%llmport_module' || (magic === '%%gmn' && holdsVersion);
+}
+
+/**
+ * The words of the text's first line.
+ */
+export function firstWords(source: string): string[] {
+  return source.slice(0, SHORT).split('\n', 1)[0]!.trim().split(/\s+/);
 }
 
 type Fields = Record<string, unknown>;
@@ -246,7 +263,8 @@ function readPlace(data: Fields): IPlace | null {
     source: cell.source,
     name: name || null,
     base: base || null,
-    rewrite: data.rewrite === true
+    rewrite: data.rewrite === true,
+    was: isText(data.was, LONG) ? data.was : null
   };
 }
 

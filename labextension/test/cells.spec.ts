@@ -15,6 +15,7 @@ function message(fields: Partial<IPlace> = {}): IPlace {
     name: 'circle',
     base: '0b',
     rewrite: false,
+    was: null,
     ...fields
   };
 }
@@ -66,6 +67,30 @@ describe('place()', () => {
     expect(sources()).toEqual(['first', '%%llmport circle', 'last']);
   });
 
+  it('replaces the version of a specification, and no prompt of it', () => {
+    const version = (base: string) => `%%gmn walker --validate --base ${base}`;
+    const after = (id: string, base: string) =>
+      message({ source: version(base), name: 'walker', base, after: id });
+    notebook.deleteCellRange(1, 3);
+    insert('%%gmn walker', 'first-prompt');
+    insert('%%gmn walker --update', 'second-prompt');
+    insert('%%gmn walker --validate\nmine', 'mine');
+    insert('%%llmport_module walker --base 0c', 'module');
+    expect(place(notebook, after('first-prompt', '0a'), 0)).toBe(2);
+    expect(place(notebook, after('first-prompt', '0b'), 0)).toBe(2);
+    expect(place(notebook, after('second-prompt', '0c'), 0)).toBe(4);
+    expect(place(notebook, after('mine', '0d'), 0)).toBe(6);
+    expect(sources().slice(1)).toEqual([
+      '%%gmn walker',
+      version('0b'),
+      '%%gmn walker --update',
+      version('0c'),
+      '%%gmn walker --validate',
+      version('0d'),
+      '%%llmport_module walker --base 0c'
+    ]);
+  });
+
   it('leaves the cell of another module, and text that looks like one, alone', () => {
     insert('%%llmport ring', 'ring');
     insert('%%llmport_module circle', 'markdown', 'markdown');
@@ -115,6 +140,29 @@ describe('place()', () => {
       '%%llmport_module circle --base 0b\nmine = 1'
     );
     expect(notebook.cells.length).toBe(4);
+  });
+
+  it('replaces a plain cell that still holds what failed, and its output', () => {
+    insert('1 / 0', 'failing');
+    const failing = notebook.cells[3] as ISharedCodeCell;
+    failing.setOutputs([{ output_type: 'stream', name: 'stderr', text: 'no' }]);
+    const plain = { name: null, base: null, source: '1 / 1\n', rewrite: true };
+    const was = '1 / 0\n';
+    expect(place(notebook, message({ ...plain, after: 'failing', was }), 0)).toBe(3);
+    expect(failing.getSource()).toBe('1 / 1');
+    expect(failing.outputs).toEqual([]);
+    expect(notebook.cells.length).toBe(4);
+  });
+
+  it('leaves a plain cell that was edited since it failed', () => {
+    const plain = { name: null, base: null, source: 'x = 1', rewrite: true };
+    const edited = message({ ...plain, after: 'last', was: 'lst' });
+    expect(place(notebook, edited, 0)).toBeNull();
+    expect(place(notebook, message({ ...plain, after: 'last' }), 0)).toBeNull();
+    expect(
+      place(notebook, message({ ...plain, after: 'gone', was: 'x' }), 0)
+    ).toBeNull();
+    expect(sources()).toEqual(['first', '%%llmport circle', 'last']);
   });
 
   it('rewrites nothing but the module`s own cell', () => {

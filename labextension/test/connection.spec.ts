@@ -188,7 +188,8 @@ describe('KernelLink', () => {
     await settle();
     kernel.answers = 0;
     generate();
-    await settle(1990);
+    await settle(7990);
+    expect(kernel.comms.length).toBe(1);
     kernel.answers = Infinity;
     await settle(20);
     const [first, second] = kernel.comms;
@@ -218,7 +219,7 @@ describe('KernelLink', () => {
     await settle();
     kernel.answers = 0;
     link.request({ type: 'cancel', id: 'c1', re: 'g1' });
-    await settle(1995);
+    await settle(7995);
     kernel.answers = Infinity;
     await settle(20);
     expect(kernel.comms[0]!.isDisposed).toBe(true);
@@ -230,7 +231,7 @@ describe('KernelLink', () => {
     await settle();
     kernel.answers = 0;
     link.refresh();
-    await settle(1995);
+    await settle(7995);
     kernel.answers = Infinity;
     await settle(20);
     expect(kernel.comms.length).toBe(2);
@@ -266,7 +267,7 @@ describe('KernelLink', () => {
     vi.spyOn(console, 'warn').mockImplementation(() => undefined);
     kernel.startsSubshells = false;
     void link.connect();
-    await settle(3000);
+    await settle(9000);
     expect(states.at(-1)).toBe('silent');
   });
 

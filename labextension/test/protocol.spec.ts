@@ -68,6 +68,8 @@ describe('parse()', () => {
 
   it('reads where a cell goes', () => {
     expect(parse(place)).toMatchObject({ after: null, name: 'circle', rewrite: false });
+    expect(parse({ ...place, was: 'x = 1' })).toMatchObject({ was: 'x = 1' });
+    expect(parse({ ...place, was: 1 })).toMatchObject({ was: null });
     expect(parse({ ...place, after: 'c1', rewrite: true })).toMatchObject({
       after: 'c1',
       rewrite: true
@@ -93,5 +95,9 @@ describe('isLinkedSource()', () => {
     expect(isLinkedSource('%%llmport circle', 'circle')).toBe(false);
     expect(isLinkedSource('x = 1\n%%llmport_module circle', 'circle')).toBe(false);
     expect(isLinkedSource('', 'circle')).toBe(false);
+  });
+
+  it.each(fixture.linked_cells)('knows `$source` as the kernel does', cell => {
+    expect(isLinkedSource(cell.source, cell.name)).toBe(cell.linked);
   });
 });
