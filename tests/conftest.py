@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from leaping import Leap
 from loopback import Loopback
 from staying import replacements
 from vendors import VENDORS
 
-from llmport_magic import bridge, settings
-from llmport_magic.llm import embedded
+from llmport_magic import bridge, secrets, settings
+from llmport_magic.llm import embedded, streams
 from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.registry import close_connectors, default_registry
+from llmport_magic.modules import loader
 
 _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
 # `TEST_TRANSPORT=httpx2` runs the tests on the other HTTP library.
+# What is known of secrets that were made.
+_OF_SECRETS = ("_known", "_exact", "_exact_bytes", "_echoes")
 _TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
+
+# An example takes as long as the machine does. A change is judged by the same examples as the one
+# before it; `TEST_EXAMPLES=new` looks for others.
+hypothesis.settings.register_profile(
+    "untimed",
+    deadline=None,
+    derandomize=os.environ.get("TEST_EXAMPLES", "") != "new",
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +90,44 @@ def second() -> Iterator[Loopback]:
         yield running
 
 
+@pytest.fixture
+def leap() -> Iterator[Leap]:
+    """Let time pass at once for whatever waits on the bridge."""
+    leaping = Leap()
+    yield leaping
+    leaping.end()
+
+
 @pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.dialect)
 def vendor(request: pytest.FixtureRequest) -> Any:
     """Take each vendor's format in turn."""
     return request.param
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_secrets() -> Iterator[None]:
+    """Let no file's made-up keys be masked in the texts of another's."""
+    before = {name: copy(getattr(secrets, name)) for name in _OF_SECRETS}
+    yield
+    for name, value in before.items():
+        setattr(secrets, name, value)
+
+
+@pytest.fixture(autouse=True)
+def _forget_modules() -> Iterator[None]:
+    """Leave no written module imported or to be found: the next test's may have its name."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if isinstance(getattr(sys.modules[name], "__loader__", None), loader.ModuleLoader):
+            del sys.modules[name]
+    loader.uninstall()
+
+
+@pytest.fixture(autouse=True)
+def _wait_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stream that is closed have come to its end, however busy the machine is."""
+    monkeypatch.setattr(streams, "_CLOSING_SECONDS", 60.0)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
-# A status, headers, and steps: bytes to send or seconds to wait.
+# A status, headers, and steps: bytes to send, seconds to wait, or an event to wait for.
 Answer = tuple[int, dict[str, str], Sequence[Any]]
 
 
@@ -67,6 +68,9 @@ class _Server:
             if isinstance(step, bytes):
                 self._connection.send_data(stream, step)
                 self._send()
+            elif isinstance(step, threading.Event):
+                while not step.is_set():  # noqa: ASYNC110 - it is set in another thread
+                    await asyncio.sleep(0.001)
             else:
                 await asyncio.sleep(step)
         self._connection.end_stream(stream)

@@ -64,7 +64,14 @@ class Kernel:
         self.client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
-    def finish(self, request: str, timeout: float = 60.0) -> Outcome:
+    def wait_until_shown(self, text: str) -> None:
+        """Wait until a display of the running cell has this text."""
+        shown = ""
+        while text not in shown:
+            content = self.client.get_iopub_msg(timeout=120)["content"]
+            shown = content.get("data", {}).get("text/plain", "")
+
+    def finish(self, request: str, timeout: float = 120.0) -> Outcome:
         """Collect a cell's output until it is done."""
         outcome, begun = Outcome(), time.monotonic()
         while True:
@@ -84,7 +91,7 @@ class Kernel:
         outcome.seconds = time.monotonic() - begun
         return outcome
 
-    def run(self, code: str, cell_id: str | None = None, timeout: float = 60.0) -> Outcome:
+    def run(self, code: str, cell_id: str | None = None, timeout: float = 120.0) -> Outcome:
         """Run a cell to its end."""
         return self.finish(self.start(code, cell_id), timeout)
 
@@ -101,7 +108,7 @@ class Kernel:
     def restart(self) -> None:
         """Restart the kernel and load the extension again."""
         self.manager.restart_kernel(now=True)
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=120)
         assert self.run("%load_ext llmport_magic").status == "ok"
 
 
@@ -124,7 +131,7 @@ def _collect(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
 def typed(running: Kernel, code: str, answer: str) -> tuple[str, str]:
     """Run a cell, type an answer when it asks; give the question and what the cell printed."""
     request = running.client.execute(code, allow_stdin=True)
-    question, printed, end = "", "", time.monotonic() + 60
+    question, printed, end = "", "", time.monotonic() + 120
     while time.monotonic() < end:
         try:
             question = running.client.get_stdin_msg(timeout=0.05)["content"]["prompt"]
@@ -157,7 +164,7 @@ def kernel(folder: Path, *, load: bool = True, **environment: str) -> Iterator[K
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=120)
         running = Kernel(manager, client, folder)
         if load:
             loaded = running.run("%load_ext llmport_magic")

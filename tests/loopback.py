@@ -46,8 +46,9 @@ class Request:
 class Script:
     """One response: a status, headers, and steps.
 
-    Each step is bytes to send, seconds to wait, `CUT` (close the connection at once) or `HANG`
-    (send nothing more until the client hangs up). A silent one has no head: it cuts, or hangs.
+    Each step is bytes to send, seconds to wait, an `Event` to wait for, `CUT` (close the connection
+    at once) or `HANG` (send nothing more until the client hangs up). A silent one has no head: it
+    cuts, or hangs.
     """
 
     steps: Sequence[Any] = ()
@@ -159,7 +160,7 @@ class Loopback:
         """Answer every request that nothing was scripted for."""
         self._default = script
 
-    def wait_for_requests(self, count: int, seconds: float = 5.0) -> None:
+    def wait_for_requests(self, count: int, seconds: float = 60.0) -> None:
         """Wait until so many requests have come."""
         end = time.monotonic() + seconds
         while len(self.requests) < count:
@@ -168,7 +169,7 @@ class Loopback:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -176,9 +177,9 @@ class Loopback:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
 
-        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
     def _serve(self) -> None:
@@ -260,8 +261,9 @@ class Loopback:
             if step is HANG:
                 await watch
                 return False
-            if isinstance(step, (int, float)):
-                await asyncio.wait([watch], timeout=step)
+            if not isinstance(step, bytes):
+                await asyncio.wait([watch, pause := _pause(step)], return_when="FIRST_COMPLETED")
+                pause.cancel()
                 if watch.done():
                     return False
                 continue
@@ -290,6 +292,19 @@ async def _watch(reader: asyncio.StreamReader, request: Request) -> None:
     while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110 - no event for it
         await asyncio.sleep(0.001)
     _note_closed(request)
+
+
+def _pause(step: float | threading.Event) -> asyncio.Task[None]:
+    """Wait so many seconds, or until the test sets the event."""
+
+    async def pause() -> None:
+        if isinstance(step, threading.Event):
+            while not step.is_set():  # noqa: ASYNC110 - it is set in another thread
+                await asyncio.sleep(0.001)
+        else:
+            await asyncio.sleep(step)
+
+    return asyncio.ensure_future(pause())
 
 
 def _note_closed(request: Request) -> None:

@@ -33,7 +33,7 @@ from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import Incoming, Outgoing
 from llmport_magic.llm.wire import Limits
 
-LONGEST_SECONDS = 5.0
+LONGEST_SECONDS = 60.0
 _CALLS = [
     ("call_a", "add", {"a": 1, "b": [2, "zwei ü🙂"]}),
     ("call_b", "look", {"q": 'a "b" \\ c'}),

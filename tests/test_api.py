@@ -32,8 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     sessions.close_session()
     loader.uninstall()
-    for name in ("circle", "gen_circle"):
-        sys.modules.pop(name, None)
     configure()
 
 

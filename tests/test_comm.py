@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import GOOD, PROMPT, Script, fenced, scripted
+from loopback import HANG, Loopback, streamed
+from scripted import GOOD, HELD, PROMPT, Script, fenced, scripted
 
 from llmport_magic import session as sessions
 from llmport_magic.llm.mock import MockConnector
@@ -47,11 +48,16 @@ class FakeComm:
             answer = {"v": 1, "type": "placed", "re": data["id"], "ok": True}
             threading.Thread(target=self.say, args=(answer,)).start()
 
+    @property
+    def text(self) -> str:
+        """What the panel shows of the answer."""
+        return "".join(message["text"] for message in self.sent if message["type"] == "chunk")
+
     def say(self, data: Any) -> None:
         """Send a message as the front end."""
         self.handler({"content": {"data": data}})
 
-    def wait_for(self, kind: str, seconds: float = 20) -> dict[str, Any]:
+    def wait_for(self, kind: str, seconds: float = 60) -> dict[str, Any]:
         """Wait until the kernel has sent a message of this kind."""
         end = time.monotonic() + seconds
         with self.arrived:
@@ -113,11 +119,27 @@ def test_the_panel_takes_the_road_of_the_magic(folder: Path, script: Script) -> 
     assert placed["cell"]["source"].startswith(
         f"%%llmport_module circle --base {done['version']}\n"
     )
-    assert "".join(m["text"] for m in front.sent if m["type"] == "chunk") == fenced(GOOD)
+    assert front.text == fenced(GOOD)
     assert "circle" not in sys.modules
     assert not (folder / "circle.py").exists()
     front.say(generate(id="g2"))
     time.sleep(0.1)
+    assert script.calls == 1
+
+
+def test_what_waits_for_consent_is_placed_held_each_time(folder: Path, script: Script) -> None:
+    """Asked again, the panel places the stored version held as well: nobody allowed it (S0-43)."""
+    script.answers[:] = [fenced(HELD)]
+    front = FakeComm()
+    comm.Link(front)
+    for number in ("g1", "g2"):
+        front.sent.clear()
+        front.say(generate(id=number, prompt="Area without examples."))
+        done = front.wait_for("done")
+        first = front.wait_for("place")["cell"]["source"].partition("\n")[0]
+
+        assert first.endswith(" --hold")
+        assert "needs your consent" in done["summary"]
     assert script.calls == 1
 
 
@@ -188,16 +210,34 @@ def test_a_flood_is_bounded(folder: Path, script: Script) -> None:
     assert link.dropped > 800
 
 
+def test_no_piece_waits_for_the_next(folder: Path) -> None:
+    """Where a model falls silent, the panel has all that it said before (S3-60)."""
+    front = FakeComm()
+    comm.Link(front)
+    with Loopback() as server:
+        server.always(streamed("one ", "two ", "three", HANG))
+        configure(provider="local", base_url=server.url, model="m")
+        front.say(generate())
+        with front.arrived:
+            while front.text != "one two three":
+                assert front.arrived.wait(60)
+        front.say({"v": 1, "type": "cancel", "id": "c1", "re": "g1"})
+        front.wait_for("cancelled")
+
+
 def test_placing_waits_for_the_front_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cell counts as placed when the front end says so, and not when it stays silent."""
-    monkeypatch.setattr(comm, "_PLACE_SECONDS", 0.2)
+    """A cell is placed when the front end says so; a silent one is waited for once, until heard."""
     front = FakeComm()
     link = comm.Link(front)
-    link.hears_while_busy = True
+    link.hears_while_busy = link.places_cells = True
     cell = comm.cell_message("x = 1", name="circle", base="ab", after="c1")
     assert link.place(cell)
+    monkeypatch.setattr(comm, "_PLACE_SECONDS", 0.05)
     front.answers_placing = False
     assert not link.place(cell)
+    assert not link.places_cells
+    front.say({"v": 1, "type": "placed", "re": front.sent[-1]["id"], "ok": True})
+    assert link.places_cells
 
 
 def test_the_widget_takes_the_same_road(folder: Path, script: Script) -> None:

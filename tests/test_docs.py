@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from project_scripts import script
 
 import llmport_magic
 from llmport_magic.settings import setting_names
@@ -19,8 +20,15 @@ DOCUMENTS = (
     "llms.txt",
     "docs/architecture.md",
     "docs/benchmarks.md",
+    "docs/context.md",
     "CONTRIBUTING.md",
     "docs/embedded.md",
+    "docs/gmn-agent.md",
+    "docs/gmn-generation.md",
+    "docs/gmn-pictures.md",
+    "docs/gmn-quality.md",
+    "docs/gmn.md",
+    "docs/gmn-notebook.md",
     "docs/handlers.md",
     "docs/limits.md",
     "docs/registry.md",
@@ -114,15 +122,11 @@ def test_every_file_of_the_package_has_its_place() -> None:
 
 def test_every_setting_is_documented() -> None:
     """The table of `docs/settings.md` is what the settings say of themselves."""
-    spec = importlib.util.spec_from_file_location("table", ROOT / "scripts" / "settings_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    table = script("settings_table")
     text = (ROOT / "docs" / "settings.md").read_text("utf-8")
 
-    assert script.page(text) == text
-    assert [line.split("`")[1] for line in script.table().splitlines()[2:]] == list(setting_names())
+    assert table.page(text) == text
+    assert [line.split("`")[1] for line in table.table().splitlines()[2:]] == list(setting_names())
 
 
 def test_there_is_one_version() -> None:

@@ -9,21 +9,26 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from awaiting import soon, until
+from computing import computed, cost_of
 
 from llmport_magic import bridge
-from llmport_magic.errors import ConfigError, LLMError, UsageError
+from llmport_magic.errors import ConfigError, LLMError, LLMTimeoutError, UsageError
 from llmport_magic.llm import embedded, engine
 from llmport_magic.llm.dialects import openai_completions
 from llmport_magic.llm.embedded import EmbeddedConnector
 from llmport_magic.llm.messages import Message
 from llmport_magic.llm.wire import Call
 from llmport_magic.settings import Settings
+
+# A model answers in seconds, and in minutes where others take the processor.
+pytestmark = pytest.mark.timeout(1200)
 
 ASK = "Write a Python function add(a, b) with a docstring."
 
@@ -143,12 +148,11 @@ def test_the_completions_dialect_continues_a_text():
 async def test_the_answer_streams_with_exact_counts(connector):
     """Text arrives piece by piece; the token counts are the runtime's own."""
     stream = connector.stream(ASK)
-    arrived = [(time.monotonic(), text) async for text in stream]
+    arrived = [text async for text in stream]
     response = stream.response
 
     assert len(arrived) > 10
-    assert arrived[-1][0] - arrived[0][0] > 0.05
-    assert "".join(text for _, text in arrived) == response.content
+    assert "".join(arrived) == response.content
     assert response.usage["completion_tokens"] == 48
     assert response.finish_reason == "length"
     assert response.metadata["usage_estimated"] is False
@@ -195,56 +199,72 @@ async def test_an_unknown_option_is_refused(connector):
 
 @real
 async def test_hanging_up_stops_the_model(connector):
-    """A cancelled call comes back at once, and the model is free for the next one (S0-39)."""
+    """A cancelled call frees the model, which writes no more for it (S0-39)."""
+    greedy = {"raw": True, "temperature": 0.0}
     await connector.complete("hi", max_tokens=1)
-    call = asyncio.create_task(connector.complete("Tell a long story.", max_tokens=2000))
-    await asyncio.sleep(1.0)
-    begun = time.monotonic()
+    little = await cost_of(connector.complete("y = 2\n" * 20, max_tokens=20, **greedy))
+    # Such a text goes on and on.
+    stream = connector.stream("x = 1\n" * 20, max_tokens=1000, **greedy)
+    begun = asyncio.Event()
+
+    async def read():
+        async for _ in stream:
+            begun.set()
+
+    call = asyncio.create_task(read())
+    await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    freed = time.monotonic() - begun
-    await connector.complete("hi", max_tokens=1)
 
-    assert freed <= 0.25
-    assert time.monotonic() - begun < 5
+    assert await cost_of(connector.complete("hi", max_tokens=1)) < 6 * little
 
 
 @real
 async def test_hanging_up_while_a_long_prompt_is_read(connector):
     """A call cancelled before its first word frees the model between two batches (S0-39)."""
+    await connector.complete("hi", max_tokens=1)
+    little = await cost_of(connector.complete("y = 2\n" * 60, max_tokens=1))
+    before = computed()
     call = asyncio.create_task(connector.complete("x = 1\n" * 1500, max_tokens=1))
-    await asyncio.sleep(1.0)
-    begun = time.monotonic()
+    await soon(lambda: computed() > before + 0.1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
 
-    assert time.monotonic() - begun <= 0.25
-    await connector.complete("hi", max_tokens=1)
-    assert time.monotonic() - begun < 10
+    assert await cost_of(connector.complete("hi", max_tokens=1)) < 6 * little
 
 
 @real
-def test_loading_does_not_hold_the_kernel_up(connector):
-    """While the model loads, this process goes on: nothing holds its interpreter."""
+async def test_reading_a_long_prompt_is_no_silence(connector):
+    """The default `idle_timeout` is for servers on the network; where it is set, it holds."""
+    default = Settings(embedded_model="small", idle_timeout=0.001)
+    given = replace(default, sources={"idle_timeout": "argument"})
+    prompt = "x = 1\n" * 40
+
+    await EmbeddedConnector.from_settings(default).complete(prompt, max_tokens=1)
+    with pytest.raises(LLMTimeoutError, match="idle_timeout"):
+        await EmbeddedConnector.from_settings(given).complete(prompt, max_tokens=1)
+
+
+@real
+async def test_loading_does_not_hold_the_kernel_up(connector, monkeypatch):
+    """While the model loads, this process goes on: the loop turns, and no native code is here."""
     engine.unload()
-    gaps = []
-    done = threading.Event()
+    loading, gone_on, exchange = threading.Event(), threading.Event(), engine._exchange
 
-    def tick():
-        last = time.monotonic()
-        while not done.wait(0.01):
-            gaps.append(time.monotonic() - last)
-            last = time.monotonic()
+    def held(*given):
+        loading.set()
+        assert gone_on.wait(60)
+        return exchange(*given)
 
-    ticking = threading.Thread(target=tick)
-    ticking.start()
-    bridge.run(connector.complete("hi", max_tokens=1))
-    done.set()
-    ticking.join()
+    monkeypatch.setattr(engine, "_exchange", held)
+    call = asyncio.create_task(connector.complete("hi", max_tokens=1))
+    await soon(loading.is_set)
+    gone_on.set()
 
-    assert max(gaps) < 0.25
+    assert (await call).content
+    assert "xllamacpp" not in sys.modules
 
 
 @real
@@ -255,7 +275,7 @@ def test_the_model_answers_only_this_process(connector):
 
     assert address.url.startswith("http://127.0.0.1:")
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     assert caught.value.code == 401
     assert address.key.reveal() not in repr(address)
 
@@ -294,18 +314,15 @@ def test_the_model_ends_with_its_kernel(connector, how):
     code = (
         "import time; from llmport_magic.llm import embedded, engine\n"
         "path = embedded.installed_file('small'); engine.start(path, 1)\n"
-        "print(engine._engines[path].process.pid, flush=True); time.sleep(60)"
+        "print(engine._engines[path].process.pid, flush=True); time.sleep(3600)"
     )
     kernel = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     model = int(kernel.stdout.readline())
     assert Path(f"/proc/{model}").exists() or sys.platform != "linux"
     kernel.send_signal(how)
     kernel.wait()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and _alive(model):
-        time.sleep(0.05)
 
-    assert not _alive(model)
+    until(lambda: not _alive(model))
 
 
 def _alive(pid):

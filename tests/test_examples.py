@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmport_magic.errors import UsageError
 from llmport_magic.modules import gate
 from llmport_magic.modules.comparison import Observation, compare, same_text, same_value
-from llmport_magic.modules.examples import Example, parse_examples, unknown_names
+from llmport_magic.modules.examples import (
+    Example,
+    parse_examples,
+    refuse_unusable,
+    unknown_names,
+)
 
 
 def test_examples_are_found_with_their_lines() -> None:
@@ -272,3 +278,51 @@ def test_values_compare_as_python_compares_them(one: object, other: object) -> N
     exact = "." not in repr(one) + repr(other) and "e" not in repr(one) + repr(other)
     if exact and one != other and "  " not in repr(one) + repr(other):
         assert not same_value(repr(one), repr(other))
+
+
+@pytest.mark.parametrize("opening", [">>>", ">>> ", ">>>  ", ">>>\t", "  >>>", "> >>>"])
+def test_an_example_counts_whatever_blanks_it_has(opening: str) -> None:
+    """A blank too few or too many before the code loses no example and breaks none (S0-43)."""
+    [example] = parse_examples(f"Area.\n{opening}area(2)\n12.566\n")
+
+    assert (example.source, example.expected) == ("area(2)", "12.566")
+
+
+def _refuse(prompt: str) -> None:
+    refuse_unusable(parse_examples(prompt), module_name="circle", prompt=prompt, user_names=())
+
+
+@pytest.mark.parametrize(
+    ("example", "shown"),
+    [
+        ("area(\n12", "area("),
+        ("area(2) -> 12", "area(2) -> 12"),
+        ("!ls", "!ls"),
+        ("for r in (1, 2)\n...     area(r)", "for r in (1, 2)"),
+    ],
+)
+def test_an_example_that_is_no_python_is_refused_before_anybody_is_asked(
+    example: str, shown: str
+) -> None:
+    """No answer could pass it, so it is named with its line instead of being paid for (S0-43)."""
+    with pytest.raises(UsageError) as refused:
+        _refuse(f"Area.\n\n>>> {example}\n")
+
+    assert str(refused.value) == (
+        f"nothing was sent: line 3 of the prompt, `>>> {shown}`, is an example that is no Python: "
+        "correct it, or begin the line with something else"
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ">>> area(  # doctest: +SKIP\n12",
+        ">>> await area(2)\n12",
+        ">>> 1 +\nTraceback (most recent call last):\nSyntaxError: invalid syntax",
+        ">>> x = [1,\n...      2]\n>>> area(x)",
+    ],
+)
+def test_what_may_stand_in_an_example_is_not_refused(prompt: str) -> None:
+    """What is skipped, awaited, goes on over lines or shall be a syntax error is the user's."""
+    _refuse(prompt)

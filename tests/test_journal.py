@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from awaiting import soon
 
 from llmport_magic.errors import StoreError
 from llmport_magic.log.events import Event, Kind
@@ -84,30 +85,29 @@ async def test_a_commit_is_on_disk_before_it_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A committed event is synced, a part is not, and the loop goes on meanwhile (S0-31)."""
-    journal, synced, ticks = Journal(tmp_path), [], []
+    journal, synced = Journal(tmp_path), list[bool]()
+    begun, gone_on = threading.Event(), threading.Event()
     journal.append_sync(event("first"))
     real = os.fsync
 
     def slow(descriptor: int) -> None:
-        time.sleep(0.2)
-        synced.append(threading.current_thread() is threading.main_thread())
+        begun.set()
+        synced.append(gone_on.wait(60))
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", slow)
 
-    async def tick() -> None:
-        while True:
-            ticks.append(1)
-            await asyncio.sleep(0.01)
+    async def go_on() -> None:
+        await soon(begun.is_set)
+        gone_on.set()
 
-    task = asyncio.create_task(tick())
+    task = asyncio.create_task(go_on())
     await journal.append(event("part", Kind.PART), commit=False)
     assert synced == []
     await journal.append(event("prompt", Kind.PROMPT), commit=True)
-    task.cancel()
+    await task
 
-    assert synced == [False]
-    assert len(ticks) > 5
+    assert synced == [True]
 
 
 def test_secrets_never_reach_the_disk(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_forked_child_writes_nothing(tmp_path: Path) -> None:
 
     child = multiprocessing.get_context("fork").Process(target=_append_in_child, args=(journal,))
     child.start()
-    child.join(20)
+    child.join(60)
 
     assert child.exitcode == 0
     assert texts(tmp_path) == ["parent"]
@@ -277,6 +277,27 @@ def test_order_is_that_of_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         journal.append_sync(Event(kind=Kind.NOTE, run="r", text=f"{n}", ts=at))
 
     assert texts(tmp_path) == ["0", "1", "2"]
+
+
+async def test_a_cancel_that_comes_with_the_end_of_a_write_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted just when an event is on disk, its writer is cancelled all the same (S0-39)."""
+    shield = asyncio.shield
+
+    def ending(done: asyncio.Future[None]) -> asyncio.Future[None]:
+        outer = shield(done)
+        # The first to be told of the end: the writer has not gone on yet.
+        outer.add_done_callback(lambda _: writing.cancel())
+        return outer
+
+    monkeypatch.setattr(asyncio, "shield", ending)
+    journal = Journal(tmp_path)
+    writing = asyncio.create_task(journal.append(Event(kind=Kind.PROMPT, run="r", text="x")))
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    journal.close()
 
 
 async def test_two_cells_at_once_do_not_mix(tmp_path: Path) -> None:

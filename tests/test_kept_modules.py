@@ -32,7 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Loopback) ->
     from llmport_magic import bridge
 
     bridge.run(close_connectors())
-    sys.modules.pop("circle", None)
 
 
 def make(where: str, **given: Any) -> Any:
@@ -87,7 +86,9 @@ def test_asking_again_takes_no_kept_answer(server: Loopback) -> None:
 
 def test_a_module_that_fails_is_not_made_again_of_the_same_answer(server: Loopback) -> None:
     """What did not pass its examples is forgotten, so that each run asks anew (S3-62)."""
-    server.script(*[streamed(BAD)] * 3, streamed(fenced(GOOD)))
+    # It raises: answers that agreed on a value would doubt the example, and end the run.
+    raises = fenced("def area(radius):\n    raise ValueError(radius)\n")
+    server.script(*[streamed(raises)] * 3, streamed(fenced(GOOD)))
 
     with pytest.raises(VerificationError):
         make("a", tries=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,7 @@ def test_code_that_needs_consent_is_held(shell: Kernel) -> None:
     assert outcome.status == "ok", outcome.shown
     assert "consent" in outcome.shown
     assert "--hold" in outcome.next_cell.splitlines()[0]
+    assert outcome.shown.count("needs your consent") == 1
     assert shell.value("'circle' in globals()") == "False"
     held = shell.run(outcome.next_cell, cell_id="m1")
     assert "held back" in held.shown
@@ -240,15 +242,15 @@ def test_preview_and_draft_leave_nothing_behind(shell: Kernel) -> None:
 
 def test_an_interrupt_frees_the_cell_and_keeps_the_prompt(shell: Kernel) -> None:
     """An interrupt ends the cell in one line; the prompt is in the log, no file is left (S0-39)."""
-    answer(shell, "slow(fenced(GOOD), 30)")
+    answer(shell, "slow(fenced(GOOD), 200)")
     request = shell.start(CELL, cell_id="p1")
-    _wait_for(shell.folder, "PROMPT")
+    wait_for_line(shell.folder, "PROMPT")
     shell.interrupt()
-    outcome = shell.finish(request, timeout=20)
+    outcome = shell.finish(request)
     assert outcome.status == "error"
     assert "Interrupted" in outcome.error
     assert not (shell.folder / "circle.py").exists()
-    _wait_for(shell.folder, "RESPONSE")
+    wait_for_line(shell.folder, "RESPONSE")
     kinds = [line["kind"] for line in journal(shell.folder)]
     assert kinds[:2] == ["PROMPT", "RESPONSE"]
     statuses = [json.dumps(line) for line in journal(shell.folder) if line["kind"] == "RESPONSE"]
@@ -316,11 +318,11 @@ def test_unloading_undoes_everything(shell: Kernel) -> None:
 
 def test_help_and_completion_know_every_option(shell: Kernel) -> None:
     """`%%llmport?` documents the options and TAB completes them (S0-36)."""
-    reply = shell.client.inspect("%%llmport", 9, reply=True, timeout=20)
+    reply = shell.client.inspect("%%llmport", 9, reply=True, timeout=60)
     text = reply["content"]["data"]["text/plain"]
     assert "--regenerate" in text
     line = "%%llmport --reg"
-    reply = shell.client.complete(line, len(line), reply=True, timeout=20)
+    reply = shell.client.complete(line, len(line), reply=True, timeout=60)
     assert "--regenerate" in reply["content"]["matches"]
 
 
@@ -340,11 +342,7 @@ def journal(folder: Path) -> list[dict[str, object]]:
     return lines
 
 
-def _wait_for(folder: Path, kind: str) -> None:
-    import time
-
-    for _ in range(200):
-        if any(line["kind"] == kind for line in journal(folder)):
-            return
+def wait_for_line(folder: Path, kind: str) -> None:
+    """Wait until the journal has a line of this kind."""
+    while not any(line["kind"] == kind for line in journal(folder)):
         time.sleep(0.05)
-    raise AssertionError(f"no {kind} was ever written down")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,15 @@ def test_the_next_one_answers_and_the_cell_says_so(
     """The cell names who failed, why and who answers; the version is of who answered (S3-05)."""
     asks_groq_next(shell)
     first.always(failure(500, "out of order"))
-    second.always(streamed(FENCED[:40], 0.4, FENCED[40:]))
-    outcome = shell.run(CELL, cell_id="p1")
+    shown = threading.Event()
+    second.always(streamed(FENCED[:40], shown, FENCED[40:]))
+    request = shell.start(CELL, cell_id="p1")
+    shell.wait_until_shown("circle ← groq m-g")
+    shown.set()
+    outcome = shell.finish(request)
 
     assert outcome.status == "ok", outcome.shown
     (updates,) = outcome.displays.values()
-    assert any("circle ← groq m-g" in update for update in updates[:-1])
     assert "openai failed (`openai` answered 500 (out of order)" in updates[-1]
     assert "groq is asked" in updates[-1]
     assert "groq m-g · 1 attempt" in updates[-1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernels import Kernel, kernel
 from leaking import FORMS, KEY, leaks
-from loopback import Loopback, failure, raw, reply, streamed
+from loopback import HANG, Loopback, failure, raw, reply, streamed
 from scripted import GOOD
 
 pytestmark = pytest.mark.kernel
@@ -129,3 +129,21 @@ def test_a_careless_class_shows_no_key(shell: Kernel) -> None:
     assert leaks(seen) == []
     shell.run("%unload_ext llmport_magic")
     assert leaks(files(shell)) == []
+
+
+def test_a_key_in_a_prompt_is_told_before_it_is_sent(shell: Kernel, server: Loopback) -> None:
+    """A pasted key of another service is told, with its line, while nothing has come yet (S79)."""
+    pasted = "ghp_0123456789abcdefghij0123456789abcdef"
+    server.script(streamed(HANG), streamed("```python\n", GOOD, "\n```"))
+    cell = CELL.replace("circle.\n", f"circle.\nThe service wants {pasted}.\n")
+    request = shell.start(cell)
+    server.wait_for_requests(1)
+    shell.interrupt()
+    told = shell.finish(request).shown
+    done = shell.run(cell)
+    shell.run("%unload_ext llmport_magic")
+
+    assert "line 2 of the prompt has what looks like a key: it is sent as it stands" in told
+    assert "circle v1" in done.shown
+    assert pasted in server.requests[0].body.decode()
+    assert pasted not in files(shell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +45,7 @@ def test_the_status_counts_every_answer(shell: Kernel, server: Loopback) -> None
 
     server.script(streamed("x" * 4000, HANG))
     cell = shell.start(CELL.replace("circle\n", "disc\n"))
-    server.wait_for_requests(2)
-    time.sleep(0.5)
+    shell.wait_until_shown("xxx")
     shell.interrupt()
     assert shell.finish(cell).status == "error"
 

@@ -47,11 +47,11 @@ def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield _address(log, process)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         said = log.read_text()
         if "listening on " in said:

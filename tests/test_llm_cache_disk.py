@@ -211,5 +211,5 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
 
     running = [subprocess.Popen([*command, letter]) for letter in "ab"]
 
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(200) for process in running] == [0, 0]
     assert not list(folder.glob(".llmport-*"))

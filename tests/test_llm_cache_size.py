@@ -23,6 +23,7 @@ async def test_an_old_answer_is_asked_for_again(
     server.script(reply("old"), reply("new"))
     llm = asking(server, cache=True, cache_seconds=100)
     now = time.time()
+    monkeypatch.setattr(cache.time, "time", lambda: now)
     await llm.call("q")
 
     monkeypatch.setattr(cache.time, "time", lambda: now + 99)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from loopback import Loopback, reply
-from two_providers import KEY, REAL_ANSWERS, at, unwarned
+from two_providers import KEY, at, real_answers, unwarned
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm import embedded
@@ -52,7 +52,7 @@ def test_auto_takes_all_that_can_be_asked(
 
 def test_making_one_asks_nobody(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network at construction, nor before a local server is needed (S3-02)."""
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", REAL_ANSWERS)
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", real_answers)
     factory = LLMProviderFactory({"ollama": at(server), "openai": at(server)})
 
     assert server.accepts == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from loopback import Loopback, failure, raw, reply
-from two_providers import KEY, REAL_ANSWERS, at, unwarned
+from two_providers import KEY, at, real_answers, unwarned
 
 from llmport_magic.errors import ConfigError, LLMFailoverError, LLMStatusError
 from llmport_magic.llm import selection
@@ -138,7 +138,7 @@ async def test_a_local_server_is_looked_for_when_it_is_needed(
     server: Loopback, second: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is asked where it answers, and passed over without a word where it does not (S3-02)."""
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", REAL_ANSWERS)
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", real_answers)
     server.always(failure(500))
     factory = LLMProviderFactory({"openai": at(server), "local": {"base_url": second.url}})
     second.always(failure(500))

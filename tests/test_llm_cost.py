@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from llmport_magic.llm.connector import BaseLLMConnector
 from llmport_magic.llm.cost import Cost, cost_of, cost_of_usage
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.mock import MockConnector
+from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.reply import Chunk, LLMResponse
 
 PRICED = LLMCapabilities(
@@ -186,6 +186,12 @@ def test_a_missing_count_is_marked_and_a_given_one_is_kept() -> None:
     assert found.metadata["usage_estimated"] is True
 
 
+async def read(llm: LLMProvider, begun: asyncio.Event) -> None:
+    """Read a stream, and tell when its first piece is here."""
+    async for _ in llm.stream("q"):
+        begun.set()
+
+
 async def test_a_stream_that_is_left_is_counted_as_an_estimate(server: Loopback) -> None:
     """What a closed, dropped or cancelled stream took is counted, and marked (S4-26)."""
     server.always(stream_of("x" * 40, HANG))
@@ -195,9 +201,9 @@ async def test_a_stream_that_is_left_is_counted_as_an_estimate(server: Loopback)
     async for _ in stream:
         break
     await stream.aclose()
-    task = asyncio.ensure_future(pieces_of(llm))
-    await asyncio.to_thread(server.wait_for_requests, 2)
-    await asyncio.sleep(0.05)
+    begun = asyncio.Event()
+    task = asyncio.ensure_future(read(llm, begun))
+    await begun.wait()
     task.cancel()
     await asyncio.wait([task])
 
@@ -293,7 +299,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sessions.close_session()
     yield tmp_path
     sessions.close_session()
-    sys.modules.pop("circle", None)
     configure()
 
 

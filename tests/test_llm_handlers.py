@@ -144,14 +144,14 @@ def test_two_threads_share_a_handler_and_both_use_it(server: Loopback) -> None:
         found.append((handler, await handler.generate_text("q")))
 
     def work() -> None:
-        together.wait(10)
+        together.wait(60)
         asyncio.run(ask())
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     asyncio.run(ask())
 
     assert [text for _, text in found] == ["hi"] * 3

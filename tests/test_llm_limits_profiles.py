@@ -9,7 +9,7 @@ import pytest
 from asking import KEY
 from loopback import Loopback, reply
 
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, LLMLimitError
 from llmport_magic.llm import LLMProvider, create_llm_handler, register_provider
 from llmport_magic.llm.catalogue import provider_from
 from llmport_magic.llm.limits import RateLimits
@@ -57,19 +57,20 @@ async def test_a_row_of_ones_own_has_profiles(server: Loopback, tmp_path: Path) 
         "base_url": server.url,
         "key_required": False,
         "rate_limits": {"requests_per_minute": 1_000},
-        "rate_limit_profiles": {"night": {"requests_per_minute": 120, "burst": 1}},
+        "rate_limit_profiles": {"night": {"requests_per_minute": 0.05, "burst": 1}},
     }
     row = provider_from(fields)
     file = tmp_path / "mine.yaml"
     file.write_text(as_yaml(row), "utf-8")
     register_provider(provider_of_file(file))
 
-    assert await limits_of("mine", "night") == RateLimits(120, burst=1)
+    assert await limits_of("mine", "night") == RateLimits(0.05, burst=1)
     assert await limits_of("mine", "default") == RateLimits(1_000)
     llm = await create_llm_handler("mine", "m", rate_limit_profile="night")
-    waited = [(await llm.complete("q")).metadata["waited_ms"] for _ in range(2)]
-    assert waited[0] == 0
-    assert 0 < waited[1] <= 501
+    await llm.complete("q")
+    with pytest.raises(LLMLimitError, match=r"the limit of 0\.05 requests a minute"):
+        await llm.complete("q")
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

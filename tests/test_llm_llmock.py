@@ -111,7 +111,7 @@ async def test_half_a_stream_is_no_answer(judge: LLMock, provider: str, fault: s
 
 async def test_a_stalled_stream_ends(judge: LLMock, provider: str) -> None:
     """A stream that stops sending ends at the idle deadline (N29)."""
-    judge.stall(after_chunks=2, seconds=3)
+    judge.stall(after_chunks=2, seconds=60)
     with pytest.raises(LLMTimeoutError, match="idle_timeout"):
         await read(asking(judge, provider, limits=Limits(idle=0.2)))
 

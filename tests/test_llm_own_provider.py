@@ -72,7 +72,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     sessions.close_session()
     loader.uninstall()
-    sys.modules.pop("circle", None)
     configure()
 
 

@@ -245,7 +245,7 @@ def test_fifty_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(number: int) -> None:
         name = f"p{number}"
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             registry.register_provider(
                 name, base_url=f"https://{name}.example/v1", api_key_vars=["SHARED_KEY"]
             )

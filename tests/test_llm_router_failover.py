@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from asking import no_wait
+from asking import PATIENT, no_wait
+from leaping import Leap
 from loopback import CUT, HANG, USAGE, Loopback, Script, failure, raw, reply, streamed
 from two_providers import asked, both, one, refused_url, two, unwarned
 
@@ -24,9 +26,9 @@ from llmport_magic.errors import (
 from llmport_magic.llm.connector import BaseLLMConnector
 from llmport_magic.llm.mock import MockConnector
 from llmport_magic.llm.retry import RetryPolicy
+from llmport_magic.llm.routing import route
 from llmport_magic.llm.routing.health import HealthBook
 from llmport_magic.llm.routing.router import LLMProviderFactory
-from llmport_magic.llm.wire import Limits
 
 pytestmark = unwarned
 
@@ -86,9 +88,9 @@ async def test_another_provider_answers(
     """Where the first fails in a way that another may not, the second answers (S3-05, S3-60)."""
     server.always(script)
     second.always(streamed("hello", " you") if way == "stream" else reply("hello you"))
-    router = LLMProviderFactory(
-        connectors=[one(server, limits=Limits(first_byte=0.3)), two(second)]
-    )
+    # Who answers has all the time; who never does, a moment.
+    limits = PATIENT if status else replace(PATIENT, first_byte=0.3)
+    router = LLMProviderFactory(connectors=[one(server, limits=limits), two(second)])
 
     if way == "stream":
         stream = router.stream("q")
@@ -224,7 +226,7 @@ async def test_cancelling_stops(server: Loopback, second: Loopback) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert await asyncio.to_thread(server.requests[0].closed.wait, 2)
+    assert await asyncio.to_thread(server.requests[0].closed.wait, 60)
     assert second.requests == []
 
 
@@ -253,29 +255,32 @@ def test_synchronous_code_uses_it(server: Loopback, second: Loopback) -> None:
 # Deadline
 
 
-async def test_the_deadline_is_for_the_whole_chain(server: Loopback, second: Loopback) -> None:
+async def test_the_deadline_is_for_the_whole_chain(
+    server: Loopback, second: Loopback, leap: Leap, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The time that one provider took is gone for the next; then nobody is asked (S3-05)."""
+    monkeypatch.setattr(route, "time", SimpleNamespace(monotonic=leap.now))
     for each in (server, second):
         each.always(Script((HANG,), silent=True))
     third = MockConnector(["late"])
-    router = LLMProviderFactory(
-        connectors=[one(server, limits=Limits(first_byte=1.0)), two(second), third]
-    )
-    began = time.monotonic()
-    with pytest.raises(LLMFailoverError, match="no time was left for mock"):
-        await router.complete("q", timeout_ms=1_500)
+    limits = replace(PATIENT, first_byte=200.0)
+    router = LLMProviderFactory(connectors=[one(server, limits=limits), two(second), third])
+    asked = asyncio.ensure_future(router.complete("q", timeout_ms=300_000))
+    await asyncio.to_thread(server.wait_for_requests, 1)
+    leap(201)
+    await asyncio.to_thread(second.wait_for_requests, 1)
+    leap(100)
 
-    assert 1.4 < time.monotonic() - began < 2.3
+    with pytest.raises(LLMFailoverError, match="no time was left for mock"):
+        await asked
     assert third.calls == []
 
 
 @pytest.mark.parametrize("way", ["complete", "stream"])
 async def test_connectors_without_a_deadline_get_one(way: str) -> None:
     """A third party's connector that hangs is left when the call's time is over (S3-05)."""
-    slow = MockConnector(["late"], delay=5)
+    slow = MockConnector(["late"], delay=3_600)
     router = LLMProviderFactory(connectors=[slow])
-    began = time.monotonic()
+
     with pytest.raises(LLMTimeoutError, match="total_timeout"):
         await text_of(router, way, timeout_ms=200)
-
-    assert time.monotonic() - began < 2

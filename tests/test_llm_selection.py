@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from loopback import Loopback, failure, raw, reply
+from two_providers import real_answers
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.llm import embedded, selection, transport
+from llmport_magic.llm import embedded, selection
 from llmport_magic.llm.capabilities import (
     Provider,
 )
@@ -31,9 +32,6 @@ from llmport_magic.settings import configure, resolve
 
 KEY = "planted-key-0123456789abcdef"
 OTHER = "another-key-fedcba9876543210"
-
-
-REAL_ANSWERS = transport.answers
 
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -63,7 +61,14 @@ def test_then_a_local_server_then_the_embedded_model(monkeypatch: pytest.MonkeyP
 
 def test_a_real_local_server_is_found(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe asks the models endpoint, waits 0.3 s at most, and is remembered a while."""
-    monkeypatch.setattr("llmport_magic.llm.transport.answers", REAL_ANSWERS)
+    waits: list[float] = []
+
+    def answers(url: str, seconds: float) -> bool:
+        waits.append(seconds)
+        return real_answers(url, seconds)
+
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", answers)
+    monkeypatch.setattr(selection, "_PROBE_LASTS_SECONDS", 600.0)
     server.always(raw('{"data": [{"id": "m"}]}'))
     row = default_registry().provider("local")
     fields_ = {f.name: getattr(row, f.name) for f in fields(Provider)} | {"base_url": server.url}
@@ -72,6 +77,7 @@ def test_a_real_local_server_is_found(server: Loopback, monkeypatch: pytest.Monk
     assert choose_provider(resolve()) == ("local", f"a server answers at {server.url}")
     assert choose_provider(resolve())[0] == "local"
     assert [request.path for request in server.requests] == ["/v1/models"]
+    assert waits == [0.3]
     selection._probed.clear()
     server.always(failure(500))
     with pytest.raises(ConfigError):

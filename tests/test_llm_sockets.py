@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import httpcore
 import pytest
-from asking import asking, pieces_of
+from asking import PATIENT, asking, pieces_of
 from loopback import HANG, Loopback, data, event, events, reply
 
 from llmport_magic.errors import LLMStreamError
@@ -41,7 +42,7 @@ async def test_what_is_written_in_one_go_leaves_together() -> None:
         writer.close()
 
     async with server(serve) as port:
-        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=2)
+        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=60)
         await stream.write(b"head")
         await stream.write(b"body")
         assert await stream.read(100) == b"ok"
@@ -62,10 +63,10 @@ async def test_no_byte_is_lost_or_added_however_much_comes() -> None:
         writer.close()
 
     async with server(serve) as port:
-        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=2)
-        await stream.write(sent, timeout=10)
+        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=60)
+        await stream.write(sent, timeout=60)
         pieces = []
-        while piece := await stream.read(50_000, timeout=10):
+        while piece := await stream.read(50_000, timeout=60):
             pieces.append(piece)
         await stream.aclose()
 
@@ -81,7 +82,7 @@ async def test_its_failures_are_the_pools_own() -> None:
         writer.close()
 
     async with server(serve) as port:
-        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=2)
+        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=60)
         with pytest.raises(httpcore.ReadTimeout):
             await stream.read(100, timeout=0.01)
         await stream.write(b"x")
@@ -90,7 +91,7 @@ async def test_its_failures_are_the_pools_own() -> None:
         with pytest.raises(httpcore.WriteError):
             await stream.write(b"x")
     with pytest.raises(httpcore.ConnectError):
-        await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=2)
+        await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=60)
 
 
 async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
@@ -102,14 +103,12 @@ async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
         writer.close()
 
     async with server(serve) as port:
-        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=2)
+        stream = await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=60)
         assert stream.get_extra_info("is_readable") is False
         hang_up.set()
-        for _ in range(200):
-            if stream.get_extra_info("is_readable"):
-                break
-            await asyncio.sleep(0.01)
-        assert stream.get_extra_info("is_readable") is True
+        async with asyncio.timeout(60):
+            while stream.get_extra_info("is_readable") is not True:  # noqa: ASYNC110 - as the pool
+                await asyncio.sleep(0.01)
         await stream.aclose()
 
 
@@ -122,7 +121,7 @@ async def test_both_libraries_use_it(library: str) -> None:
 
     with Loopback() as there:
         there.script(reply("yes"))
-        response = await client.send("POST", f"{there.url}/chat/completions", 5.0, content=b"{}")
+        response = await client.send("POST", f"{there.url}/chat/completions", 60.0, content=b"{}")
         await response.aread()
 
         stream = response.extensions["network_stream"]
@@ -147,7 +146,7 @@ async def test_a_stream_that_fails_gives_its_connection_back(end: tuple[Any, ...
     """Many failures, however the server goes on after them, leave room for a call (S4-19)."""
     failing = events(event("a"), data({"error": {"message": "no"}}), *end)
     with Loopback() as there:
-        llm = asking(there, limits=Limits(pool_size=2), timeout_ms=5_000)
+        llm = asking(there, limits=replace(PATIENT, pool_size=2))
         for _ in range(12):
             there.script(failing)
             with pytest.raises(LLMStreamError):

@@ -1,4 +1,4 @@
-"""What loading adds to a real IPython shell, what unloading leaves, and what it costs."""
+"""What loading adds to a real IPython shell, and what unloading leaves."""
 
 from __future__ import annotations
 
@@ -109,6 +109,8 @@ tell(imported=sorted(imported), loaded=sorted(set(sys.modules) - before))
 
     assert "llmport_magic.notebook.magics" in told["loaded"]
     assert heavy == set()
+    # Known by what they cost: what only a prompt needs is loaded by the first one.
+    assert not {"llmport_magic.progress", "llmport_magic.notebook.context"} & set(told["loaded"])
     assert [name for name in told["imported"] if name.startswith("llmport_magic.")] == []
     assert printed == ""
 

@@ -226,6 +226,8 @@ def test_code_that_fails_only_in_place_is_rolled_back(tmp_path: Path) -> None:
     assert (module.SCALE, module.area(2)) == (1, 2)
     assert not hasattr(module, "extra")
     assert module.tripwire
+    assert (tmp_path / f"{NAME}.py").read_text() == FIRST
+    assert loader.registered_source(NAME) == FIRST
 
 
 def test_an_interrupt_passes_after_the_rollback(tmp_path: Path) -> None:
@@ -363,7 +365,7 @@ from llmport_magic.modules import loader
 from llmport_magic.modules.store import ModuleStore, NewVersion
 assert not sys.dont_write_bytecode
 store, seen = ModuleStore(sys.argv[1]), []
-for n in range(4):
+for n in range(10, 30):
     new = NewVersion(name="circle", source=f"x = {n}\\n", key=f"{n:064x}")
     version = store.add(new)
     report = loader.register("circle", version.source, store.path("circle"),
@@ -377,7 +379,7 @@ print(seen)
 
 
 def test_two_texts_of_one_second_both_run(tmp_path: Path) -> None:
-    """Same size, same second, bytecode switched on: every process runs the new text (S0-07)."""
+    """Same size, same second, bytecode switched on: 20 of 20 run the new text (S0-07, M71)."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
     out = subprocess.run(
@@ -389,4 +391,4 @@ def test_two_texts_of_one_second_both_run(tmp_path: Path) -> None:
         timeout=120,
     )
 
-    assert out.stdout.strip() == "[(0, 0), (1, 1), (2, 2), (3, 3)]"
+    assert out.stdout.strip() == str([(n, n) for n in range(10, 30)])

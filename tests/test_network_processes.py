@@ -26,13 +26,18 @@ from llmport_magic.llm.transport import LLMStatusError, Transport, library
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:
-    """Say back what was asked; hang after one piece where that is asked."""
+    """Say back what was asked; hang after one piece, or wait for a child, where that is asked."""
+    child = threading.Event()
 
     def answer(request):
         asked = request.json["messages"][0]["content"]
+        if asked == "child":
+            child.set()
         if not request.json.get("stream"):
             return reply(asked)
-        return streamed(asked, HANG) if asked == "hang" else streamed(asked, 0.2, "end")
+        if asked == "hang":
+            return streamed(asked, HANG)
+        return streamed(asked, child, "end") if asked == "open" else streamed(asked, "end")
 
     with Loopback() as running:
         running.always(answer)
@@ -68,8 +73,11 @@ def _run(name: str, server: Loopback) -> subprocess.CompletedProcess[str]:
         "import asyncio, os, sys, threading\n"
         "from asking import pieces_of\n"
         "from llmport_magic import bridge\n"
+        "from llmport_magic.llm import transport\n"
         "from llmport_magic.llm import LLMConfig, LLMProvider\n"
-        f"llm = LLMProvider(LLMConfig({server.url!r}, 'm'))\n{_SCRIPTS[name]}"
+        # However busy the machine is when the process ends.
+        "transport._EXIT_SECONDS = 60\n"
+        f"llm = LLMProvider(LLMConfig({server.url!r}, 'm', timeout_ms=600_000))\n{_SCRIPTS[name]}"
     )
     options = ["-X", "dev", "-W", "error::ResourceWarning", "-c", code]
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
@@ -79,7 +87,7 @@ def _run(name: str, server: Loopback) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
 
@@ -118,7 +126,7 @@ def test_threads_get_their_own_answers(server: Loopback) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert got == {f"q{n}": f"q{n}" for n in range(20)}
 

@@ -52,11 +52,14 @@ def test_only_what_shapes_the_answer_is_in_the_key() -> None:
     ("line", "says"),
     [
         ("circle --updat", "did you mean `--update`"),
+        ("--update", "changes the module NAME"),
         ("circle --xyzzy", "lists what there is"),
         ("plot sales by month", "put the prompt below"),
-        ("circle -t hot", "invalid float"),
+        ("circle -t hot", "`--temperature` is a number, not 'hot'"),
         ("circle --tries 0", "from 1"),
-        ("circle -p", "expected one argument"),
+        ("circle -p", "`--provider` needs its value"),
+        ("circle --tries two", "`--tries` is a whole number"),
+        ("circle --draft=3", "`--draft` takes no value"),
         ('circle "unclosed', "quote is not closed"),
         ("circle --api-key sk-123", "never stands in a cell"),
     ],
@@ -89,3 +92,11 @@ def test_a_near_miss_of_a_command_is_helped(line: str, says: str) -> None:
     """`%llmport circle` asks whether `%%llmport circle` was meant (S0-36)."""
     with pytest.raises(UsageError, match=says):
         parse_subcommand(line)
+
+
+@pytest.mark.parametrize("command", ["modules", "panel", "help"])
+def test_words_that_nobody_reads_are_refused(command: str) -> None:
+    """A subcommand that takes nothing says so, and does not pass over what was written."""
+    assert parse_subcommand(command) == (command, [])
+    with pytest.raises(UsageError, match=f"`%llmport {command}` takes nothing .* leave out `a b`"):
+        parse_subcommand(f"{command} a b")

@@ -17,7 +17,7 @@ EXTENSION = REPOSITORY / "llmport_magic" / "labextension"
 SHARED = "share/jupyter/labextensions/llmport-magic"
 LARGEST_BUNDLE = 150_000
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import nbformat
 import pytest
+from awaiting import until
+from log_pages import CODE, book, event, journal, pages
 
 from llmport_magic.log import pages as pages_module
 from llmport_magic.log.events import Event, Kind
@@ -21,33 +23,7 @@ from llmport_magic.log.journal import Journal
 from llmport_magic.log.pages import Pages
 from llmport_magic.secrets import Secret
 
-CODE = "def area(r):\n    return r\n"
-
-
-def event(text: str, kind: Kind = Kind.PROMPT, run: str = "run", **data: Any) -> Event:
-    """Make an event."""
-    return Event(
-        kind=kind, run=run, module="circle", provider="mock", model="m", text=text, data=data
-    )
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    """Give an empty journal."""
-    return Journal(tmp_path)
-
-
-@pytest.fixture
-def pages(tmp_path: Path, journal: Journal) -> Pages:
-    """Give the log notebook of the journal."""
-    return Pages(tmp_path, journal)
-
-
-def book(directory: Path, name: str = "llmport_log.ipynb") -> Any:
-    """Read a page and check it."""
-    node = nbformat.read(directory / name, as_version=4)
-    nbformat.validate(node)
-    return node
+__all__ = ["journal", "pages"]
 
 
 def sources(directory: Path, name: str = "llmport_log.ipynb") -> list[tuple[str, str]]:
@@ -314,15 +290,32 @@ def test_the_page_follows_in_the_background(
     tmp_path: Path, journal: Journal, pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages are written a little after the event, once for many, and at the end (S0-33)."""
-    monkeypatch.setattr(pages_module, "_PAUSE", 0.1)
+    pauses, written, over = list[float](), list[int](), threading.Event()
+    due, wait, flush = pages._due, pages._due.wait_for, pages.flush
+
+    def waiting(holds: Callable[[], bool], seconds: float | None = None) -> bool:
+        if seconds is None:
+            return wait(holds)
+        pauses.append(seconds)
+        return wait(lambda: over.is_set() or holds())
+
+    def counted() -> None:
+        flush()
+        written.append(len(book(tmp_path).cells))
+
+    monkeypatch.setattr(due, "wait_for", waiting)
+    monkeypatch.setattr(pages, "flush", counted)
     for n in range(20):
         journal.append_sync(event(f"{n}", Kind.NOTE), commit=False)
         pages.changed()
+    until(lambda: pauses)
+    assert pauses == [pages_module._PAUSE]
     assert not (tmp_path / "llmport_log.ipynb").exists()
-    end = time.monotonic() + 20
-    while not (tmp_path / "llmport_log.ipynb").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert len(book(tmp_path).cells) == 20
+    with due:
+        over.set()
+        due.notify_all()
+    until(lambda: written)
+    assert written == [20]
 
     journal.append_sync(event("last", Kind.NOTE))
     pages.changed()
@@ -366,7 +359,8 @@ def test_a_kill_while_rendering_leaves_a_page(tmp_path: Path) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(0.1 + kill * 0.013)
+            until((place / "llmport_log.ipynb").exists)
+            time.sleep(kill * 0.013)
             process.kill()
 
         book(place)

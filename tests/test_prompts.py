@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.modules.prompts import TEMPLATES, build_request
+from llmport_magic.modules.prompts import build_request
 from llmport_magic.modules.strategy import AttemptPlan
+from llmport_magic.modules.templates import TEMPLATES
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Model:
 
     size: str = "large"
     prefill: bool = False
+    reasoning: bool = False
 
 
 LARGE, SMALL = Model(), Model("small", prefill=True)
@@ -66,6 +68,25 @@ def test_the_template_demands_quality_and_code_only(model):
     assert "`circle`" in text
 
 
+@pytest.mark.parametrize("name", ["system", "small_system", "needed_system"])
+def test_every_first_word_demands_quality(name):
+    """Whatever the model's size and the request, quality and code alone are demanded (S0-22)."""
+    text = TEMPLATES[name]
+
+    assert "production quality" in text
+    assert "docstring" in text
+    assert "type hints" in text
+    assert "no example calls" in text.replace("\n", " ")
+
+
+def test_the_longest_answer_is_that_of_the_plan():
+    """A small model's answer is bounded, unless it thinks first; a plan's own bound wins."""
+    assert ask(SMALL).options["max_tokens"] == 1200
+    assert "max_tokens" not in ask(Model("small", reasoning=True)).options
+    for model in (SMALL, LARGE):
+        assert ask(model, AttemptPlan(max_tokens=77)).options["max_tokens"] == 77
+
+
 def test_context_is_optional_and_marked_as_data():
     """Context that the user named is sent as information, and only when there is some (S0-22)."""
     assert "df: 3 rows" in text_of(ask(context="df: 3 rows"))
@@ -99,14 +120,30 @@ def test_a_repair_sends_the_last_answer_and_what_is_wrong():
 
 
 def test_small_models_begin_with_a_fence():
-    """A small model that takes a prefill begins in a code fence and stops where it ends (S0-22)."""
+    """A small model begins in a code fence, and stops at its end or at a demonstration (S0-22)."""
     request = ask(SMALL, AttemptPlan("chat", 0.0, 0))
 
     assert request.options["prefill"] == "```python\n"
-    assert request.options["stop"] == ["\n```"]
+    assert request.options["stop"][0] == "\n```"
+    assert "\nprint(" in request.options["stop"]
+    assert ask(SMALL, name="").options["stop"] == ["\n```"]
     assert request.options["temperature"] == 0.0
     assert request.options["seed"] == 0
     assert "prefill" not in ask(Model("small")).options
+
+
+def test_samples_of_small_models_begin_with_what_the_examples_use():
+    """A sample begins the first definition itself: small models like the module's name (S0-22)."""
+    prompt = "`fit(xs, ys)` fits a line.\n\n>>> fit([0, 1], [1, 3])\n(2.0, 1.0)"
+    sampled = ask(SMALL, AttemptPlan("chat", 0.8, 1), name="line", prompt=prompt)
+
+    assert sampled.opening == "def fit(xs, ys"
+    assert sampled.options["prefill"] == "```python\ndef fit(xs, ys"
+    greedy = ask(SMALL, AttemptPlan("chat", 0.0, 0), name="line", prompt=prompt)
+    assert (greedy.opening, greedy.options["prefill"]) == ("", "```python\n")
+    update = ask(SMALL, AttemptPlan("chat", 0.8, 1), name="line", prompt=prompt, current="x = 1\n")
+    assert update.options["prefill"] == "```python\n"
+    assert ask(LARGE, AttemptPlan("chat", 0.8, 1), name="line", prompt=prompt).opening == ""
 
 
 def test_large_models_get_no_options_of_ours():
@@ -141,9 +178,12 @@ def test_completion_style_begins_the_module():
     ("prompt", "begun"),
     [
         (">>> s = stack.Stack(2)\n>>> s.push(1)\n>>> len(s)\n1", '"""\n\nclass Stack'),
-        (">>> rows = stack.read(stack.make(1))\n>>> rows[0]\n1", '"""\n\ndef read('),
+        (">>> rows = stack.read(stack.make(1))\n>>> rows[0]\n1", '"""\n\ndef read'),
         (">>> import math\n>>> math.sqrt(4)\n2.0", '"""\n\n'),
         (">>> len(\n", '"""\n\n'),
+        ("Like top(3): top(items, n=1).\n>>> top(5)\n5", '"""\n\ndef top(items, n=1'),
+        ("wrap(s), or wrap(s, at=70).\n>>> wrap('a')\n1", '"""\n\ndef wrap(s, at=70'),
+        ("not_top(x) and top(f(x))\n>>> top(5)\n5", '"""\n\ndef top'),
         ("No examples.", '"""\n\n'),
     ],
 )
@@ -193,6 +233,36 @@ def test_a_bad_template_file_is_refused(tmp_path, text, said):
     with pytest.raises(ConfigError, match="templates") as caught:
         ask(templates=str(path))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n\nmodul = '<<prompt>>'", "line 3: did you mean `module`"),
+        ("module = '<<prompt>>'\nupdate = '<<prompt>>'", "line 2 lacks `<<code>>`"),
+        ("repair = 'it is wrong'", "line 1 lacks `<<findings>>`"),
+        ("module = '<<prompt>>'\ncell = 'x", "line 2"),
+    ],
+)
+def test_a_slip_in_a_template_file_is_named_with_its_line(tmp_path, text, said):
+    """What is wrong is told with the line, and what a template must not lose is held (S0-22)."""
+    path = tmp_path / "templates.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        ask(templates=str(path))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_text_file_is_no_template_file(tmp_path):
+    """A folder, bytes that are no UTF-8 and a file without end are refused (S0-22)."""
+    (tmp_path / "latin.toml").write_bytes(b"\nmodule = '\xe4 <<prompt>>'")
+    (tmp_path / "long.toml").write_text("# " + "x" * 1_000_000)
+
+    for name, said in ((".", "no plain file"), ("latin.toml", "line 2"), ("long.toml", "too long")):
+        with pytest.raises(ConfigError, match=said):
+            ask(templates=str(tmp_path / name))
 
 
 def test_a_missing_template_file_is_named(tmp_path):

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
-from sandboxed import left_over, posix, run
+from awaiting import soon
+from sandboxed import MODES, entered, left_over, overdue_at, own_processes, posix, run, wrote
 
-from llmport_magic.modules import sandbox
+from llmport_magic.modules.sandbox import sandboxing, warming
+from llmport_magic.modules.sandbox.levels import LEVELS
 
 pytestmark = posix
+
+
+@pytest.fixture(params=MODES, autouse=True)
+async def level(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """Run each test in each mode."""
+    for level in entered(request.param, monkeypatch):
+        await run("x = 1")
+        yield level
 
 
 async def test_examples_are_observed() -> None:
@@ -48,29 +60,34 @@ async def test_level_is_stated() -> None:
     """The level that held the child is part of every result (S0-43)."""
     result = await run("x = 1")
 
-    assert result.level == sandbox.level() != "static only"
+    assert result.level == sandboxing.level() != "static only"
+    assert result.level in LEVELS
 
 
 async def test_no_process_means_static_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no process can be started the result says so, and nothing is claimed (S0-43)."""
-    monkeypatch.setattr(sandbox.sys, "executable", "")
+    monkeypatch.setattr(sandboxing.sys, "executable", "")
 
-    result = await run("x = 1")
+    result = await run("x = 1", warm=False)
 
     assert (result.status, result.level) == ("unavailable", "static only")
 
 
 async def test_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither keys nor anything else of the kernel's environment reaches the child (S0-43)."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    monkeypatch.setenv("HOME", "/home/somebody")
+    """Neither keys nor anything else of the kernel's environment reaches the child (S0-43, V57)."""
+    for name in ("OPENAI_API_KEY", "HOME", "USER", "SSH_AUTH_SOCK", "AWS_PROFILE", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "planted")
+    monkeypatch.setenv("PATH", "/planted")
 
-    result = await run("import os, sys", "sorted(os.environ)", "sys.argv[1:]", "os.listdir()")
+    result = await run("import os, sys", "dict(os.environ)", "sys.argv[1:]", "os.listdir()")
 
-    names = result.observations[0].value or ""
-    assert "secret" not in str(result)
-    assert "HOME" not in names
-    assert "KEY" not in names
+    seen = ast.literal_eval(result.observations[0].value or "")
+    ours = {"PATH", "LANG", "LLMPORT_CHECK", "MPLCONFIGDIR"}
+    threads = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+    # Bubblewrap names the folder, Python what it made of the language.
+    assert set(seen) <= {*ours, *threads, "PWD", "LC_CTYPE"}
+    assert ours <= set(seen)
+    assert "planted" not in str(result)
     assert result.observations[1].value == "[]"
     assert result.observations[2].value == "['circle.py']"
 
@@ -140,28 +157,29 @@ async def test_fixed_names_reach_the_examples() -> None:
     assert result.observations[0].value == "[1, 2.5]"
 
 
-async def test_hung_example_is_named() -> None:
+async def test_hung_example_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """When time is up, the example that was running is known, and those before it (S0-43)."""
-    result = await run(
-        "import time\ndef f(x):\n    time.sleep(x)", "f(0)", "f(60)", "f(0)", seconds=1.0
-    )
+    overdue_at(1, monkeypatch)
+
+    result = await run("import time\ndef f(x):\n    time.sleep(x)", "f(0)", "f(3600)", "f(0)")
 
     assert (result.status, result.hung) == ("timeout", 1)
+    assert result.error == "did not finish within 120 s"
     assert list(result.observations) == [0]
 
 
-async def test_cancelling_ends_the_child() -> None:
-    """A cancelled check ends its process at once (S0-39)."""
-    before = set(psutil.pids())
-    task = asyncio.ensure_future(run("import time; time.sleep(60)", seconds=60.0))
-    await asyncio.sleep(0.3)
-    begun = time.monotonic()
+async def test_cancelling_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelled check ends its process, which would go on for an hour (S0-39)."""
+    before = own_processes()
+    monkeypatch.setattr(sandboxing.tempfile, "tempdir", str(tmp_path))
+    source = "import time\nopen('begun', 'w').close()\ntime.sleep(3600)"
+    task = asyncio.ensure_future(run(source))
+    await soon(lambda: wrote("begun", tmp_path))
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert time.monotonic() - begun < 0.25
     assert not left_over(before)
 
 
@@ -178,23 +196,13 @@ async def test_import_failure_has_its_line() -> None:
     )
 
 
-async def test_a_small_check_is_quick() -> None:
-    """A check with three examples takes a fraction of a second once warm (S0-43)."""
-    source, examples = "def f(x): return x * x", ("f(1)", "f(2)", "f(3)")
-    times = []
-    for _ in range(4):
-        begun = time.perf_counter()
-        await run(source, *examples)
-        times.append(time.perf_counter() - begun)
-
-    assert min(times) < 0.5
-
-
 async def test_nothing_of_the_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child's folder is gone afterwards, also where the child locked it (S0-43)."""
     (tmp_path / "checks").mkdir()
-    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path / "checks"))
+    warming.close_worker()
+    monkeypatch.setattr(sandboxing.tempfile, "tempdir", str(tmp_path / "checks"))
 
     await run("import os\nos.makedirs('a/b')\nos.chmod('a', 0)\nopen('x', 'w').close()")
+    warming.close_worker()
 
     assert list((tmp_path / "checks").iterdir()) == []

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
-from sandboxed import left_over, posix, run
+from awaiting import PATIENCE, until
+from sandboxed import entered, left_over, own_processes, posix, run
 
 pytestmark = posix
+
+
+@pytest.fixture(params=["cold", "warm"], autouse=True)
+async def level(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """Run each test cold and warm, from a worker that is ready."""
+    for level in entered(request.param, monkeypatch):
+        await run("x = 1")
+        yield level
+
 
 HOSTILE = {
     "ends itself": ("import os; os._exit(0)", "crashed"),
@@ -32,10 +43,10 @@ HOSTILE = {
         """,
         "timeout",
     ),
-    "sleeps": ("import time; time.sleep(60)", "timeout"),
+    "sleeps": ("import time; time.sleep(3600)", "timeout"),
     "loops": ("while True: pass", "timeout"),
     "ignores signals": (
-        "import signal, time\nsignal.signal(15, signal.SIG_IGN); time.sleep(60)",
+        "import signal, time\nsignal.signal(15, signal.SIG_IGN); time.sleep(3600)",
         "timeout",
     ),
     "takes memory": ("x = 'a' * 10**10", "import_error"),
@@ -80,10 +91,10 @@ HOSTILE = {
     "links out of its folder": ("import os; os.symlink('/', 'root')", "ok"),
     "closes every descriptor": ("import os; os.closerange(0, 64)", "crashed"),
     "starts threads": (
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()",
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()",
         "ok",
     ),
-    "registers exit handlers": ("import atexit, time; atexit.register(time.sleep, 60)", "ok"),
+    "registers exit handlers": ("import atexit, time; atexit.register(time.sleep, 3600)", "ok"),
     "replaces the hooks": (
         "import sys, builtins; sys.displayhook = print; builtins.repr = lambda x: '12'",
         "ok",
@@ -93,17 +104,24 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_module_is_told_and_contained(name: str, tmp_path: Path) -> None:
-    """Whatever a module does, the kernel gets a result in time and nothing is left (S0-43)."""
+# The kernel counts the tasks of the whole machine, so others would be taken for hostile beside it.
+_ALONE = {"forks without end"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.alone] * (name in _ALONE)) for name in HOSTILE],
+)
+async def test_hostile_module_is_told_and_contained(name: str) -> None:
+    """Whatever a module does, the kernel gets a result and nothing is left (S0-43).
+
+    What hangs does so for an hour or for ever: the result comes only if the run is ended.
+    """
     source, status = HOSTILE[name]
-    before = set(psutil.pids())
-    seconds = 1.5 if status in {"timeout", None} else 10.0
-    begun = time.monotonic()
+    before = own_processes()
 
-    result = await run(source, seconds=seconds)
+    result = await run(source, seconds=1.5 if status in {"timeout", None} else PATIENCE)
 
-    assert time.monotonic() - begun < seconds + 5
     assert result.status == status if status else result.status != "ok", result
     assert result.status == "ok" or result.error or result.failure
     assert not left_over(before)
@@ -119,20 +137,26 @@ async def test_forged_success_is_worth_nothing() -> None:
 
 async def test_background_processes_end_with_the_group(tmp_path: Path) -> None:
     """What the child leaves running, in its group or in a session of its own, is ended (S0-43)."""
-    marks = [tmp_path / "group", tmp_path / "session"]
-    code = "import time, pathlib, sys; time.sleep(1.5); pathlib.Path(sys.argv[1]).touch()"
-
     result = await run(
         f"""
         import subprocess, sys
-        for path, new in {[(str(m), m.name == "session") for m in marks]}:
+        started = []
+        for name in ("group", "session"):
+            command = [sys.executable, "-c", "import time; time.sleep(3600)", {str(tmp_path)!r}]
             try:
-                subprocess.Popen([sys.executable, "-c", {code!r}, path], start_new_session=new)
+                subprocess.Popen(command, start_new_session=name == "session")
             except OSError:
-                pass
-        """
+                continue
+            started.append(name)
+        """,
+        "started[0]",
     )
-    await asyncio.sleep(2)
 
-    assert result.status == "ok"
-    assert not [mark for mark in marks if mark.exists()]
+    assert (result.status, result.observations[0].value) == ("ok", "'group'")
+    until(lambda: not _running_with(str(tmp_path)))
+
+
+def _running_with(argument: str) -> list[psutil.Process]:
+    """Give the processes that were started with an argument."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if argument in (process.info["cmdline"] or ())]

@@ -175,6 +175,21 @@ def test_a_superseded_cell_does_nothing(book: Notebook) -> None:
     assert "delete this cell" in decision.notice
 
 
+def test_a_version_that_was_gone_back_to_is_no_superseded_one(book: Notebook) -> None:
+    """After a rollback the cell of the version that is current again selects it."""
+    first = book.prompt("area")
+    book.prompt("area and perimeter")
+    decision = select_for_cell(
+        book.store,
+        name="circle",
+        base=first.id,
+        source=first.source,
+        current=book.store.get("circle", first.id),
+        superseded=frozenset({first.id}),
+    )
+    assert (decision.act, decision.version) == ("reuse", first)
+
+
 def test_a_foreign_file_is_adopted_and_never_lost(book: Notebook, tmp_path: Path) -> None:
     """A file that we did not make is imported, and an update keeps its text as version 0."""
     (tmp_path / "circle.py").write_text("mine = 1\n", encoding="utf-8")

@@ -61,7 +61,7 @@ MISTAKES = [
     ({"temperature": float("nan")}, "temperature", "must be float, not `nan`"),
     ({"total_timeout": float("inf")}, "total_timeout", "must be float, not `inf`"),
     ({"attempts": float("inf")}, "attempts", "`attempts` in .* must be int"),
-    ({"max_tokens": -1}, "max_tokens", "`max_tokens` in .* must be int, not `-1`"),
+    ({"max_tokens": -1}, "max_tokens", "`max_tokens` in .* must be int of 0 or more, not `-1`"),
     ({"max_tokens": True}, "max_tokens", "`max_tokens` in .* must be int"),
     ({"mode": "fast"}, "mode", "`mode` in .* is one of live, frozen, not `fast`"),
     ({"log": "maybe"}, "log", "`log` in .* must be bool"),

@@ -41,7 +41,9 @@ VALUES: dict[str, str] = {
     "ask_for_key": "true",
     "attempts": "50",
     "base_url": '"https://evil.example/v1"',
+    "budget_dollars": "99",
     "budget_seconds": "99999",
+    "context_tokens": "99999",
     "budget_tokens": "99999999",
     "burst": "99",
     "cache": "true",
@@ -52,13 +54,18 @@ VALUES: dict[str, str] = {
     "headers": '{ "x-api-key" = "planted-header-01234" }',
     "keyring": "true",
     "log": "false",
+    "models": '{ "gmn" = "evil-model" }',
     "log_text": "true",
     "options": '{ models = ["another/vendor"] }',
     "plain_http_hosts": '["evil.example"]',
     "requests_per_minute": "9999",
     "retry_budget": "999",
+    "sandbox_least": '"process only"',
     "sandbox_memory_mb": "99999",
+    "sandbox_preload": '["evil"]',
     "sandbox_seconds": "9999",
+    "sandbox_warm": "false",
+    "trial_rows": "0",
     "shared_limits": "true",
     "templates": '"evil.toml"',
     "tokens_per_minute": "9999999",
@@ -84,7 +91,7 @@ def test_every_setting_is_decided() -> None:
 def as_variable(name: str, value: str) -> str:
     """Write a value of TOML as it stands in a variable."""
     value = value.strip('"')
-    if name in ("headers", "options"):
+    if name in ("headers", "models", "options"):
         return (
             value.replace(" = ", ": ")
             .replace("{ mo", '{ "mo')

@@ -143,6 +143,28 @@ def test_a_module_folder_that_is_a_link_is_refused(
 
 
 @pytest.mark.usefixtures("any_system")
+def test_a_text_that_the_user_saves_during_the_write_is_kept(
+    store: ModuleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor that saves while the new text is on its way to the disk wins (M67)."""
+    path = store.write_current(version(store, "x = 1\n"))
+    newer = version(store, "x = 2\n")
+    real = os.fsync
+
+    def save(descriptor: int) -> None:
+        real(descriptor)
+        path.write_text("x = 'mine'\n")
+
+    monkeypatch.setattr(os, "fsync", save)
+
+    with pytest.raises(ConflictError, match="did not write"):
+        store.write_current(newer)
+
+    assert path.read_text() == "x = 'mine'\n"
+    assert not list(store.directory.glob("*.tmp"))
+
+
+@pytest.mark.usefixtures("any_system")
 def test_a_folder_swapped_during_the_write_is_noticed(
     store: ModuleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,15 @@ def test_a_statement_is_about_one_text(store: ModuleStore) -> None:
     assert signed == [True, False]
 
 
+def test_a_signature_is_of_the_whole_text(tmp_path: Path) -> None:
+    """The whole hash is signed, not only the part of it that an id holds (S0-43)."""
+    signer, statement = Signer(tmp_path / "keys"), {"id": "0123456789abcdef"}
+    signature = signer.sign("a" * 64, statement)
+
+    assert signer.verify("a" * 64, statement, signature)
+    assert not signer.verify("a" * 63 + "b", statement, signature)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX file modes")
 def test_the_signing_key_is_the_users_alone(tmp_path: Path) -> None:
     """The key is made 0600 whatever the umask says, and refused when others can read it."""

@@ -183,6 +183,7 @@ class _Small:
 
     size = "small"
     prefill = True
+    reasoning = False
 
 
 def test_a_small_model_gets_a_part_where_it_chats() -> None:

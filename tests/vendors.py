@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from asking import KEY, no_wait
+from asking import KEY, PATIENT, no_wait
 from loopback import DONE, Loopback, Script, data, event, events, raw
 
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
@@ -312,6 +312,8 @@ def asking(server: Loopback, vendor: Any, **fields: Any) -> LLMProvider:
         "api_key_vars": ("VENDOR_API_KEY",),
         "provider": "vendor",
         "retry": RetryPolicy(sleep=no_wait),
+        "timeout_ms": 600_000,
+        "limits": PATIENT,
     }
     return LLMProvider(LLMConfig(**{**given, **fields}))
 

@@ -2,146 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("playwright")
-from playwright.sync_api import TimeoutError  # noqa: A004
+from desk import GOOD, PROMPT, Desk, begin, fenced, setup
 
 if TYPE_CHECKING:
-    from conftest import Lab, Model
+    from lab import Lab, Model
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-GOOD = '''"""Circles."""
-
-import math
-
-
-def area(radius: float) -> float:
-    """Return the area of a circle."""
-    return math.pi * radius**2
-'''
-PROMPT = "Area of a circle.\n\n>>> round(area(2), 3)\n12.566"
-SLEEP = "import time\ntime.sleep(20)\nprint('the ' + 'cell is over')"
-STARTED = re.compile(r"\[(\d+|\*)\]")
-ENDED = re.compile(r"\[\d+\]")
+# A cell that runs until the test lets it end.
+BUSY = """import pathlib, time
+while not pathlib.Path("go").exists():
+    time.sleep(0.1)
+print("the " + "cell is over")"""
 CELL_IS_OVER = "the cell is over"
-
-
-def fenced(source: str) -> str:
-    """Wrap a source as models do."""
-    return f"Here it is:\n\n```python\n{source}```\n"
-
-
-def setup(model: Model) -> str:
-    """Give the cell that loads the extension and chooses the model on loopback."""
-    return (
-        "%load_ext llmport_magic\n"
-        "from llmport_magic import configure\n"
-        f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
-    )
-
-
-class Desk:
-    """A notebook that is open in a page, and its panel."""
-
-    def __init__(self, page: Any, lab: Lab, notebook: Path) -> None:
-        self.page = page
-        self.lab = lab
-        self.notebook = notebook
-        self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def open(self, interface: str = "lab/tree") -> None:
-        """Load the page and wait for the kernel."""
-        self.page.goto(self.lab.address(self.notebook, interface=interface))
-        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-
-    def cell(self, index: int) -> Any:
-        """Give a code cell."""
-        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
-
-    def source(self, index: int) -> str:
-        """Give the text of a cell as it is shown."""
-        return str(self.cell(index).locator(".cm-content").inner_text())
-
-    def run(self, index: int) -> None:
-        """Run a cell by keyboard; a page that has just been loaded may need to be told twice."""
-        self.cell(index).locator(".cm-content").click()
-        started = self.cell(index).locator(".jp-InputArea-prompt").get_by_text(STARTED)
-        for _ in range(10):
-            self.page.keyboard.press("Control+Enter")
-            with contextlib.suppress(TimeoutError):
-                started.wait_for(timeout=1500)
-                return
-        started.wait_for()
-
-    def wait_until_run(self, index: int) -> None:
-        """Wait until a cell has been run."""
-        prompt = self.cell(index).locator(".jp-InputArea-prompt")
-        prompt.get_by_text(ENDED).wait_for()
-
-    def show_panel(self) -> None:
-        """Show the panel by keyboard and wait until it knows who answers."""
-        self.page.keyboard.press("Control+Shift+Y")
-        self.prompt.wait_for()
-
-    def wait_until_ready(self) -> None:
-        """Wait until the kernel has said who answers."""
-        self.page.locator(".llmport-standing[data-link=ready]").wait_for()
-
-    def button(self, name: str) -> Any:
-        """Give a button of the panel."""
-        return self.panel.get_by_role("button", name=name, exact=True)
-
-    def ask(self, prompt: str = PROMPT, name: str = "circle") -> None:
-        """Fill in the form and send it."""
-        self.panel.get_by_label("Module name").fill(name)
-        self.prompt.fill(prompt)
-        self.button("Send").click()
-
-    @property
-    def panel(self) -> Any:
-        """The panel."""
-        return self.page.locator(".llmport-Panel")
-
-    @property
-    def prompt(self) -> Any:
-        """The box for the prompt."""
-        return self.page.get_by_label("Prompt", exact=True)
-
-    @property
-    def answer(self) -> Any:
-        """Where the answer is shown."""
-        return self.panel.get_by_role("log")
-
-    @property
-    def summary(self) -> Any:
-        """The line that ends a request."""
-        return self.panel.locator(".llmport-summary")
 
 
 @pytest.fixture
 def desk(page: Any, lab: Lab, model: Model, request: pytest.FixtureRequest) -> Desk:
     """Write a notebook that loads the extension and answers from loopback."""
-    sources = [setup(model), SLEEP, "print(round(circle.area(2), 3))"]
+    sources = [setup(model), BUSY, "print(round(circle.area(2), 3))"]
     return Desk(page, lab, lab.write(request.node.name, sources))
 
 
-def begin(desk: Desk) -> None:
-    """Open the notebook, load the extension and show the panel."""
-    desk.open()
-    desk.run(0)
-    desk.wait_until_run(0)
-    desk.show_panel()
-    desk.wait_until_ready()
+def release(desk: Desk) -> None:
+    """Let the busy cell end."""
+    (desk.notebook.parent / "go").touch()
+    desk.page.get_by_text(CELL_IS_OVER).wait_for()
 
 
 def test_the_panel_answers_while_a_cell_runs(desk: Desk, model: Model) -> None:
@@ -150,8 +44,8 @@ def test_the_panel_answers_while_a_cell_runs(desk: Desk, model: Model) -> None:
     begin(desk)
     desk.run(1)
     desk.ask()
-    desk.answer.get_by_text("import math").wait_for(timeout=10_000)
-    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    desk.answer.get_by_text("import math").wait_for()
+    desk.summary.get_by_text("run the cell to register it").wait_for()
     assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
     assert len(model.prompts) == 1
 
@@ -160,7 +54,7 @@ def test_the_panel_answers_while_a_cell_runs(desk: Desk, model: Model) -> None:
     assert "return math.pi * radius**2" in desk.source(placed)
     assert not (desk.notebook.parent / "circle.py").exists()
 
-    desk.page.get_by_text(CELL_IS_OVER).wait_for()
+    release(desk)
     desk.run(placed)
     desk.wait_until_run(placed)
     desk.run(placed + 1)
@@ -169,19 +63,19 @@ def test_the_panel_answers_while_a_cell_runs(desk: Desk, model: Model) -> None:
     assert desk.errors == []
 
 
-def test_stop_closes_the_connection_at_once(desk: Desk, model: Model) -> None:
-    """Stop ends the request at the model within 300 ms, while a cell runs (S3-60)."""
-    model.answer, model.pause = fenced(GOOD * 20), 0.05
+def test_stop_closes_the_connection(desk: Desk, model: Model) -> None:
+    """Stop ends a request that the model would never have ended, while a cell runs (S3-60).
+
+    How soon it does is measured by benchmarks/stopping.py.
+    """
+    model.answer, model.hangs = fenced(GOOD), True
     begin(desk)
     desk.run(1)
     desk.ask()
-    desk.answer.get_by_text("import math").first.wait_for(timeout=10_000)
-    pressed = time.monotonic()
+    desk.answer.get_by_text("import math").wait_for()
+    assert not model.prompts[0].closed.is_set()
     desk.button("Stop").click()
-    asked = model.prompts[0]
-    assert asked.closed.wait(5)
-    assert asked.closed_at is not None
-    assert asked.closed_at - pressed < 0.3
+    assert model.prompts[0].closed.wait(60)
     desk.panel.get_by_text("Stopped").first.wait_for()
     assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
     assert desk.page.get_by_text("%%llmport_module").count() == 0
@@ -195,7 +89,7 @@ def test_script_in_an_answer_stays_text(desk: Desk, model: Model) -> None:
     fetched: list[str] = []
     desk.page.on("request", lambda request: fetched.append(request.url))
     desk.ask()
-    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    desk.summary.get_by_text("run the cell to register it").wait_for()
     assert payload in str(desk.answer.text_content())
     assert desk.panel.locator("img, script").count() == 0
     assert payload in desk.source(1)
@@ -205,7 +99,7 @@ def test_script_in_an_answer_stays_text(desk: Desk, model: Model) -> None:
 
 def test_the_keyboard_is_enough(desk: Desk, model: Model) -> None:
     """Everything from loading the extension to the module works without a pointer (S0-42)."""
-    model.answer, model.pause = fenced(GOOD), 0.02
+    model.answer, model.hangs = fenced(GOOD), True
     desk.open()
     keyboard = desk.page.keyboard
     desk.run(0)
@@ -216,11 +110,12 @@ def test_the_keyboard_is_enough(desk: Desk, model: Model) -> None:
     keyboard.press("Tab")
     keyboard.type("circle")
     keyboard.press("Control+Enter")
-    desk.answer.get_by_text("import math").wait_for(timeout=10_000)
+    desk.answer.get_by_text("import math").wait_for()
     keyboard.press("Escape")
     desk.panel.get_by_text("Stopped").first.wait_for()
+    model.hangs = False
     keyboard.press("Control+Enter")
-    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    desk.summary.get_by_text("run the cell to register it").wait_for()
     for label in ("Provider", "Model", "Update", "Send"):
         keyboard.press("Tab")
         focused = desk.page.evaluate(
@@ -253,23 +148,22 @@ def test_the_panel_answers_where_subshells_are_switched_off(desk: Desk, model: M
         begin(desk)
         desk.run(1)
         desk.ask()
-        desk.summary.get_by_text("run the cell to register it").wait_for(timeout=10_000)
+        desk.summary.get_by_text("run the cell to register it").wait_for()
     assert desk.page.get_by_text(CELL_IS_OVER).count() == 0
 
 
 def test_an_older_kernel_queues_the_request(page: Any, lab: Lab, model: Model) -> None:
     """Without subshells the panel says that a request waits, and it runs once (S0-42)."""
-    sleep = SLEEP.replace("20", "6")
-    desk = Desk(page, lab, lab.write("older", [setup(model), sleep], kernel="older"))
+    desk = Desk(page, lab, lab.write("older", [setup(model), BUSY], kernel="older"))
     model.answer = fenced(GOOD)
     begin(desk)
     desk.run(1)
     desk.ask()
-    desk.panel.get_by_text("Kernel busy, queued").first.wait_for(timeout=5_000)
+    desk.panel.get_by_text("Kernel busy, queued").first.wait_for()
     assert model.prompts == []
-    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=20_000)
+    release(desk)
+    desk.summary.get_by_text("run the cell to register it").wait_for()
     assert len(model.prompts) == 1
-    assert desk.page.get_by_text(CELL_IS_OVER).count() == 1
 
 
 def test_an_update_replaces_the_cell_and_can_be_undone(desk: Desk, model: Model) -> None:
@@ -277,13 +171,13 @@ def test_an_update_replaces_the_cell_and_can_be_undone(desk: Desk, model: Model)
     model.answer = fenced(GOOD)
     begin(desk)
     desk.ask()
-    desk.summary.get_by_text("circle v1").wait_for(timeout=15_000)
+    desk.summary.get_by_text("circle v1").wait_for()
     desk.run(1)
     desk.wait_until_run(1)
     model.answer = fenced(GOOD.replace("Circles", "Round things"))
     desk.panel.get_by_label("Update").check()
     desk.ask("Call them round things.\n\n>>> round(area(1), 3)\n3.142")
-    desk.summary.get_by_text("circle v2").wait_for(timeout=15_000)
+    desk.summary.get_by_text("circle v2").wait_for()
     assert "Round things" in desk.source(1)
     assert desk.cell(1).locator(".jp-OutputArea-child").count() == 0
     assert desk.page.get_by_text("%%llmport_module").count() == 1
@@ -300,7 +194,7 @@ def test_an_edited_cell_gets_its_new_base(desk: Desk, model: Model) -> None:
     model.answer = fenced(GOOD)
     begin(desk)
     desk.ask()
-    desk.summary.get_by_text("circle v1").wait_for(timeout=15_000)
+    desk.summary.get_by_text("circle v1").wait_for()
     desk.run(1)
     desk.wait_until_run(1)
     first = desk.source(1).partition("\n")[0]
@@ -324,7 +218,7 @@ def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -
     desk.open()
     desk.run(0)
     desk.wait_until_run(0)
-    time.sleep(2)  # the link is made behind the scenes once the cell has ended
+    desk.wait_until_ready(shown=False)
     desk.run(1)
     desk.cell(2).get_by_text("%%llmport_module circle").wait_for()
     assert desk.source(3) == "last = 1"
@@ -336,9 +230,7 @@ def test_a_cell_magic_places_its_cell_by_id(page: Any, lab: Lab, model: Model) -
     page.keyboard.press("Control+Enter")
     desk.cell(2).get_by_text("Round things").wait_for()
     page.keyboard.press("Control+s")
-    deadline = time.monotonic() + 10
     while "Round things" not in notebook.read_text(encoding="utf-8"):
-        assert time.monotonic() < deadline
         time.sleep(0.1)
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     kept = [cell for cell in cells if "".join(cell["source"]).strip()]
@@ -356,5 +248,5 @@ def test_the_panel_works_in_notebook_7(desk: Desk, model: Model) -> None:
     desk.show_panel()
     desk.wait_until_ready()
     desk.ask()
-    desk.summary.get_by_text("run the cell to register it").wait_for(timeout=15_000)
+    desk.summary.get_by_text("run the cell to register it").wait_for()
     assert "%%llmport_module circle" in desk.source(1)
