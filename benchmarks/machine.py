@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def machine() -> str:
         f"{model}, {os.cpu_count()} cores, {platform.system()}, Python "
         f"{platform.python_version()}, load {load:.1f}"
     )
+
+
+def commit() -> str:
+    """Give the short name of the commit that is measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    here = Path(__file__).resolve().parent
+    return subprocess.run(
+        command, cwd=here, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def summary(values: Sequence[float], unit: str) -> str:
