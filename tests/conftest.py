@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import nbval.kernel
 import pytest
+from kernels import private_manager
 from leaping import Leap
 from loopback import Loopback
 from staying import replacements
@@ -27,6 +29,9 @@ _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
 # What is known of secrets that were made.
 _OF_SECRETS = ("_known", "_exact", "_exact_bytes", "_echoes")
 _TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
+
+# The notebooks' kernels start as surely as those of the other tests.
+nbval.kernel.KernelManager = private_manager
 
 # An example takes as long as the machine does. A change is judged by the same examples as the one
 # before it; `TEST_EXAMPLES=new` looks for others.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -151,6 +154,18 @@ def typed(running: Kernel, code: str, answer: str) -> tuple[str, str]:
     raise AssertionError(f"the cell did not end: {question!r} {printed!r}")
 
 
+def private_manager(**options: Any) -> KernelManager:
+    """Make the manager of a kernel that nobody else's connection can keep from starting.
+
+    A port is free when the manager asks for it, and may be another test's when the kernel binds
+    it; the name of a socket's file is nobody else's. Windows has ports only.
+    """
+    if sys.platform == "win32":
+        return KernelManager(**options)
+    place = Path(tempfile.gettempdir()) / f"kernel-{uuid.uuid4().hex}"
+    return KernelManager(transport="ipc", ip=str(place), **options)
+
+
 @contextmanager
 def kernel(folder: Path, *, load: bool = True, **environment: str) -> Iterator[Kernel]:
     """Start a kernel whose working directory is `folder`."""
@@ -159,7 +174,7 @@ def kernel(folder: Path, *, load: bool = True, **environment: str) -> Iterator[K
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     tests = str(Path(__file__).parent)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [tests, env.get("PYTHONPATH", "")]))
-    manager = KernelManager(kernel_name="python3")
+    manager = private_manager(kernel_name="python3")
     manager.start_kernel(cwd=str(folder), env=env)
     client = manager.client()
     client.start_channels()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,35 +103,30 @@ class Lab:
         settings.unlink()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, runtime: str) -> dict[str, str]:
     """Give the server's environment: nothing of the user's settings, keys or extensions."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     return kept | {
         "HOME": str(home),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_RUNTIME_DIR": runtime,
         "IPYTHONDIR": str(home / "ipython"),
         "XDG_CONFIG_HOME": str(home / "xdg"),
         "PYTHONPATH": str(REPOSITORY),
     }
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _address(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
+    """Wait for the server, and give the address that it took."""
+    place = runtime / f"jpserver-{server.pid}.json"
     deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
+    while time.monotonic() < deadline and server.poll() is None:
         try:
+            url = f"http://127.0.0.1:{json.loads(place.read_text(encoding='utf-8'))['port']}"
             with urllib.request.urlopen(f"{url}/api/status?token={TOKEN}", timeout=20):
-                return
-        except (urllib.error.URLError, OSError):
+                return url
+        except (OSError, ValueError):
             time.sleep(0.2)
     raise AssertionError(f"the server did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
 
@@ -154,22 +148,23 @@ def running_lab(home: Path) -> Iterator[Lab]:
     (extensions / "llmport-magic").symlink_to(EXTENSION, target_is_directory=True)
     folder = home / "work"
     folder.mkdir()
-    port = _free_port()
+    # The kernels' sockets are files in here: a path of a socket has about a hundred characters.
+    runtime = tempfile.mkdtemp(prefix="lab-")
     log = home / "server.log"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser"),
-        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-        *("--ServerApp.allow_root=True", f"--IdentityProvider.token={TOKEN}"),
+        *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", "--ServerApp.allow_root=True"),
+        f"--KernelManager.transport={'tcp' if sys.platform == 'win32' else 'ipc'}",
+        f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={folder}",
         f"--LabApp.extra_labextensions_path={extensions}",
     ]
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command, env=_environment(home), stdout=output, stderr=output, cwd=folder
+            command, env=_environment(home, runtime), stdout=output, stderr=output, cwd=folder
         )
-    url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url, server, log)
+        url = _address(server, Path(runtime), log)
         yield Lab(url=url, folder=folder, config=home / "config")
     finally:
         server.terminate()
@@ -178,6 +173,7 @@ def running_lab(home: Path) -> Iterator[Lab]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+        shutil.rmtree(runtime, ignore_errors=True)
 
 
 @contextmanager
