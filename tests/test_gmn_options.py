@@ -162,6 +162,7 @@ def test_help_names_every_option() -> None:
         ("%%gmn walker -p mo", ["mock"]),
         ("%gmn ref", ["refine"]),
         ("%gmn plot wal", ["walker"]),
+        ("%gmn plot walker --", ["--seed", "--dark"]),
         ("%gmn refine wal", ["walker"]),
         ("%gmn refine walker more --tr", ["--tries"]),
     ],

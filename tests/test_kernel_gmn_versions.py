@@ -162,10 +162,31 @@ def test_the_mock_really_adds_a_memory(tmp_path: Path) -> None:
         assert (running.folder / "kept.gmn").read_text("utf-8") == kept
 
 
+_CORNER = """
+import base64, io
+from IPython.utils.capture import capture_output
+from matplotlib.image import imread
+
+def corner(line):
+    with capture_output() as shown:
+        get_ipython().run_line_magic("gmn", line)
+    pngs = [each.data["image/png"] for each in shown.outputs if "image/png" in each.data]
+    return float(imread(io.BytesIO(base64.b64decode(pngs[0])))[0, 0, :3].mean())
+"""
+
+
+def test_a_plot_is_dark_where_it_is_asked_for(shell: Kernel) -> None:
+    """`--dark` draws on a dark ground, for a dark notebook; without it the ground is white."""
+    made(shell)
+    shell.run(_CORNER)
+    assert float(shell.value("corner('plot lamp 2')")) == 1.0
+    assert float(shell.value("corner('plot lamp 2 --dark')")) < 0.15
+
+
 _SLOW = """
 import pathlib, time
 from llmport_magic.gmn import History
-def plot(self):
+def plot(self, **_):
     pathlib.Path("began").touch()
     time.sleep(60)
 History.plot = plot

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from llmport_magic.modules.sorts import MODULE, SPECIFICATION, Sort
-from llmport_magic.notebook.gmn_options import GMN_COMMANDS, GMN_OPTIONS, REFINE_OPTIONS
+from llmport_magic.notebook.gmn_options import (
+    GMN_COMMANDS,
+    GMN_OPTIONS,
+    PLOT_OPTIONS,
+    REFINE_OPTIONS,
+)
 from llmport_magic.notebook.options import CELL_OPTIONS, LOG_OPTIONS, QUESTION_OPTIONS, SUBCOMMANDS
 
 _KEYS = ("%%llmport", "%llmport", "%%gmn", "%gmn")
@@ -61,8 +66,10 @@ def _of_gmn(line: str, before: str) -> list[str]:
         return list(agent_types())
     if before == "%gmn":
         return list(GMN_COMMANDS)
-    if line.split()[1:2] == ["refine"] and before != "refine":
-        return [flag for flags, *_ in REFINE_OPTIONS for flag in flags]
+    command = line.split()[1:2]
+    for name, options in (("refine", REFINE_OPTIONS), ("plot", PLOT_OPTIONS)):
+        if command == [name] and before != name:
+            return [flag for flags, *_ in options for flag in flags]
     flags = [flag for flags, *_ in GMN_OPTIONS for flag in flags] if line.startswith("%%") else []
     return flags + stored_names(SPECIFICATION)
 

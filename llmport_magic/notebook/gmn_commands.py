@@ -42,7 +42,7 @@ _USAGE = """\
 %gmn                          the stored specifications
 %gmn refine NAME FEEDBACK     a new version, changed as FEEDBACK says; options as for `%%gmn`
 %gmn validate [NAME]          check one, or all; no model is asked
-%gmn plot NAME [STEPS] [--seed N]
+%gmn plot NAME [STEPS] [--seed N] [--dark]
                               run its agent in its own world; beliefs, entropy, free energy
 %gmn export NAME [FILE]       NAME.json, or FILE.json or FILE.gmn
 %gmn history NAME             its versions, and the feedback that made them
@@ -161,7 +161,8 @@ def _plot(words: list[str], shell: Any) -> None:
     picture = io.BytesIO()
     try:
         history = spec.agent(seed=seed).run(spec.environment(seed=seed), steps=int(steps))
-        history.plot().savefig(picture, format="png", dpi=100)
+        figure = history.plot(theme="dark" if found["dark"] else "light")
+        figure.savefig(picture, format="png", dpi=100)
     except KeyboardInterrupt:
         raise CellInterrupted("nothing was changed; fewer steps take less time") from None
     said = repr(history).strip("<>")

@@ -53,7 +53,10 @@ REFINE_OPTIONS: tuple[Option, ...] = (
     *_LIMITS,
     *(each for each in _OF_ALL if each[1] != "update"),
 )
-PLOT_OPTIONS: tuple[Option, ...] = ((("--seed",), "seed", "N", "of the agent and its world"),)
+PLOT_OPTIONS: tuple[Option, ...] = (
+    (("--seed",), "seed", "N", "of the agent and its world"),
+    (("--dark",), "dark", None, "light lines on a dark ground"),
+)
 _SPECIFICATION = re.compile(r"\s*(#[^\n]*\n\s*)*(node\s+\w+\s+\w+|agent\s+\w+)\s*\{")
 
 
