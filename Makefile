@@ -31,7 +31,7 @@ demo: $(VENV)/demo.stamp
 test: lint typecheck $(filter-out $(SKIP:%=need-%),need-browser need-embedded)
 	npm run --silent test
 	rm -rf $(COPIES) && mkdir -p $(COPIES) && cp $(NOTEBOOKS) $(COPIES)
-	$(BIN)/python -m pytest --durations=10 -n 4 --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -rs --durations=10 -n 4 --dist loadfile --no-loadscope-reorder \
 		--nbval-lax --nbval-current-env -m "$(MARKS) and not alone" $(COPIES) tests/browser tests
 	$(BIN)/python -m pytest --durations=5 -m "$(MARKS) and alone"
 	TEST_TRANSPORT=httpx2 $(BIN)/python -m pytest --quiet -n 2 --dist loadfile $(OF_THE_WIRE)
