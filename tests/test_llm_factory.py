@@ -44,6 +44,17 @@ async def test_arguments_reach_the_connector(server: Loopback) -> None:
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+async def test_model_is_another_word_for_the_models_name() -> None:
+    """`model` is `model_name`, as it is everywhere else; two that differ are one clear line."""
+    handler = await create_llm_handler("groq", model="x", api_key=KEY)
+    same = await create_llm_handler("groq", "x", api_key=KEY, model="x")
+
+    assert handler.model_name_for_api == "x"
+    assert same is handler
+    with pytest.raises(ConfigError, match=r"^`model` and `model_name` .*give one$"):
+        await create_llm_handler("groq", "x", api_key=KEY, model="y")
+
+
 async def test_the_seeds_task_runs(server: Loopback) -> None:
     """The document's own function works as it is written there (S2-07)."""
     server.always(reply("sorted"))

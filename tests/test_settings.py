@@ -10,7 +10,13 @@ import pytest
 import llmport_magic
 from llmport_magic.errors import ConfigError
 from llmport_magic.secrets import Secret
-from llmport_magic.settings import configure, get_config, resolve, user_config_file
+from llmport_magic.settings import (
+    configure,
+    get_config,
+    reset_configuration,
+    resolve,
+    user_config_file,
+)
 
 LAYERS = ("user file", "environment", "named file", "configure", "argument")
 
@@ -71,6 +77,31 @@ def test_none_does_not_erase() -> None:
     configure(provider="openai", model="m")
     configure(model=None, temperature=0.5)
     assert resolve().model == "m"
+
+
+def test_what_was_set_for_the_session_is_taken_back_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`reset_configuration("fallback")` drops that one, and the next source speaks."""
+    monkeypatch.setenv("LLMPORT_BUDGET_DOLLARS", "2")
+    configure(provider="openai", model="m", fallback=["groq"], budget_dollars=9, tries=2)
+    configure(llm={"groq": {"model": "g"}})
+    reset_configuration("fallback", "budget_dollars", "llm")
+    now = resolve()
+    assert (now.fallback, now.budget_dollars, now.tries, now.model) == ((), 2, 2, "m")
+    assert resolve(provider="groq").model is None
+    reset_configuration("provider")
+    assert (resolve().provider, resolve().model, resolve().tries) == ("auto", None, 2)
+    reset_configuration()
+    assert resolve().tries == 5
+
+
+def test_taking_back_knows_its_names() -> None:
+    """A misspelt name is refused with the near one, and nothing is taken back."""
+    configure(tries=2)
+    with pytest.raises(ConfigError, match="did you mean `fallback`"):
+        reset_configuration("tries", "falback")
+    assert resolve().tries == 2
 
 
 def test_configure_takes_effect_at_once() -> None:

@@ -52,12 +52,17 @@ async def create_llm_handler(
         allow_mock: whether the mock answers where a key is missing or there is nobody to ask.
         errors: `raise`, or `string`: then `generate_text`, and nothing else, returns `Error: …`
             where a model did not deliver.
-        **settings: as for `configure()`, for this connector only.
+        **settings: as for `configure()`, for this connector only; `model` is `model_name`.
 
     Raises:
         ConfigError: the provider, a setting or the profile is not known, or the key is missing.
     """
     from llmport_magic.llm import handlers
+
+    model = settings.pop("model", None)
+    if model_name is not None and model not in (None, model_name):
+        raise ConfigError("`model` and `model_name` are the same, and differ: give one")
+    model_name = model if model_name is None else model_name
 
     for name, value, choices in (
         ("prefer", prefer, ("coding", "general")),
@@ -72,9 +77,9 @@ async def create_llm_handler(
         asked = resolve(model=model_name, **settings)
         settings = await bridge.in_thread(_with_profile, rate_limit_profile, asked, settings)
     resolved = resolve(model=model_name, **settings)
-    model = handlers.model_for_ollama(resolved, prefer)
-    if model is not None:
-        resolved = resolve(model=model, **settings)
+    friendly = handlers.model_for_ollama(resolved, prefer)
+    if friendly is not None:
+        resolved = resolve(model=friendly, **settings)
     # In a thread: `auto` may ask whether a local server answers.
     handler, why = await made_in_thread(handlers.handler_for, resolved, allow_mock)
     handlers.warn_of_mock(handler, why)

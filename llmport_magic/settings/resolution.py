@@ -22,13 +22,20 @@ from llmport_magic.settings.merging import (
 from llmport_magic.settings.project import layer_named_by_project, project_layers
 from llmport_magic.settings.reading import is_there, read_settings
 from llmport_magic.settings.tables import (
+    SECTIONS,
     expanded,
     layer_of_file,
     layer_of_table,
     layer_of_variables,
     own_variables,
 )
-from llmport_magic.settings.values import OF_A_PROVIDER, PROVIDER_BOUND, Settings
+from llmport_magic.settings.values import (
+    OF_A_PROVIDER,
+    PROVIDER_BOUND,
+    Settings,
+    named,
+    setting_names,
+)
 
 _lock = threading.Lock()
 _configured = Layer(rank=Rank.CONFIGURED)
@@ -39,7 +46,9 @@ def configure(**settings: Any) -> None:
     """Set values for this session; they take effect with the next call.
 
     Setting `provider` to another one drops the model, key and URL set for the previous one.
-    A value of `None` is left as it is. `llm={"groq": {...}}` sets values of single providers.
+    A value of `None` counts as not given, so that arguments may be handed on as they are;
+    `reset_configuration()` takes back what was set. `llm={"groq": {...}}` sets values of single
+    providers.
 
     Raises:
         ConfigError: for an unknown setting or a bad value; then nothing is changed.
@@ -60,11 +69,26 @@ def configure(**settings: Any) -> None:
     _changed()
 
 
-def reset_configuration() -> None:
-    """Forget everything that `configure()` set."""
+def reset_configuration(*names: str) -> None:
+    """Forget what `configure()` set; the next source speaks.
+
+    Args:
+        *names: settings, or `llm` for those of single providers; none is everything. `provider`
+            takes the model, key and URL with it that were set for that one.
+
+    Raises:
+        ConfigError: for an unknown setting; then nothing is changed.
+    """
     global _configured  # noqa: PLW0603
+    known = (*setting_names(), SECTIONS)
+    gone = {named(name, 0, known, "reset_configuration()")[0] for name in names}
+    if "provider" in gone:
+        gone |= {*PROVIDER_BOUND}
     with _lock:
-        _configured = Layer(rank=Rank.CONFIGURED)
+        old = _configured if names else Layer(rank=Rank.CONFIGURED)
+        values = {name: one for name, one in old.values.items() if name not in gone}
+        providers = {} if SECTIONS in gone else old.providers
+        _configured = Layer(rank=Rank.CONFIGURED, values=values, providers=providers)
     _changed()
 
 
