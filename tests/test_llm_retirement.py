@@ -18,6 +18,7 @@ from llmport_magic.llm import embedded, retirement
 from llmport_magic.llm.provider_files import provider_of_file
 from llmport_magic.llm.registry import default_registry, provider_rows
 from llmport_magic.notebook import commands, completion
+from llmport_magic.notebook.conversation import standing
 from llmport_magic.settings import configure
 
 
@@ -158,6 +159,22 @@ def test_the_list_of_one_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines["qwen/qwen3.6-27b"][1:5] == ["-", "-", "-", "-"]
     assert "until 2027-01-14, then gpt-6-luna" in out
     assert "anthropic" not in out
+
+
+def test_what_has_ended_is_marked_and_not_in_the_panel(capsys: pytest.CaptureFixture[str]) -> None:
+    """One provider's list marks what has ended, that of all counts it, the panel has none of it."""
+    commands.run("models", ["openai"], None)
+    lines = capsys.readouterr().out.splitlines()
+    panel = next(row for row in standing()["providers"] if row["name"] == "openai")["models"]
+    commands.run("models", [], None)
+    counted = capsys.readouterr().out
+
+    below = lines[next(n for n, text in enumerate(lines) if text.startswith("    gpt-4-32k ")) + 1]
+    assert below == "      ended 2025-06-06: use gpt-6-luna"
+    assert not [text for text in lines if len(text) > 80]
+    assert "gpt-4o-mini" in panel, "it ends later"
+    assert not {"gpt-4-32k", "gpt-4"} & set(panel)
+    assert " more and 20 that have ended: `%llmport models openai`" in counted
 
 
 def test_a_misspelt_provider_is_helped() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,8 @@ from llmport_magic.llm.registry import (
     provider_rows,
     register_provider,
 )
+from llmport_magic.notebook.completion import complete
+from llmport_magic.notebook.status import model_lines
 from llmport_magic.settings import configure, resolve
 
 KEY = "planted-key-0123456789abcdef"
@@ -57,6 +61,27 @@ def test_then_a_local_server_then_the_embedded_model(monkeypatch: pytest.MonkeyP
     selection._probed.clear()
     monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: True)
     assert choose_provider(resolve())[0] == "local"
+
+
+def test_what_a_local_server_serves_is_listed(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`%llmport models local` names what the server serves, and `-m` then knows it unasked."""
+    monkeypatch.setattr("llmport_magic.llm.transport.answers", real_answers)
+    names = [f"m-{number}" for number in range(45)]
+    server.always(raw(json.dumps({"data": [{"id": name} for name in [*names, "b\x1b[2J"]]})))
+    row = default_registry().provider("local")
+    register_provider(replace(row, base_url=server.url), replace=True)
+
+    lines = model_lines(["local"], resolve())
+    asked = len(server.requests)
+    offered = complete(None, SimpleNamespace(line="%%llmport x -p local -m m-4", symbol="m-4"))
+
+    assert lines[1:-1] == [*(f"    {name}" for name in names[:40]), "    and 5 more"]
+    assert offered == ["m-4", *names[40:]]
+    assert len(server.requests) == asked
+    server.always(failure(500))
+    assert "it does not say what it serves" in "\n".join(model_lines(["local"], resolve()))
 
 
 def test_a_real_local_server_is_found(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:

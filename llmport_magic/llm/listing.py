@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.provider_settings import refusal_of, settings_of
+from llmport_magic.llm.retirement import has_ended
 from llmport_magic.llm.selection import why_available
+from llmport_magic.llm.served import served
 from llmport_magic.settings import resolve
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ class ProviderRow:
 
     Attributes:
         name: the key in the registry.
-        models: the names of the models that are known.
+        models: the names of the models that are known; where the catalogue has none, what the
+            server listed when it was last asked.
+        ended: those of them that are served no longer.
         model: that is asked where nobody names one; empty asks the server what it serves.
         available: whether it could be asked now.
         hint: what to do to use it, or where it stands.
@@ -30,6 +34,7 @@ class ProviderRow:
 
     name: str
     models: tuple[str, ...]
+    ended: frozenset[str]
     model: str
     available: bool
     hint: str
@@ -69,10 +74,12 @@ def _listed(row: Provider, settings: Settings, registry: LLMRegistry) -> Provide
         hint = f"set {' or '.join(row.api_key_vars)}"
     else:
         hint = row.hint or "install it with `%llmport model install`"
+    own = settings_of(row, settings)
     return ProviderRow(
         name=row.name,
-        models=tuple(row.models),
-        model=settings_of(row, settings).model or "",
+        models=tuple(row.models) or served(row.name, own.base_url),
+        ended=frozenset(name for name, profile in row.models.items() if has_ended(profile)),
+        model=own.model or "",
         available=why is not None,
         hint=hint,
     )

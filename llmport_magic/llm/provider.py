@@ -190,9 +190,12 @@ class LLMProvider(BaseLLMConnector):
 
     async def _models(self) -> tuple[str, ...]:
         from llmport_magic.llm import exchange
+        from llmport_magic.llm.served import remember
 
         ask = self._asked(Call(model="", messages=()), self.config.limits, await self._found())
-        return await exchange.models(ask)
+        listed = await exchange.models(ask)
+        remember(self.provider_name, self.config.base_url, listed)
+        return listed
 
     @property
     def own_temperature(self) -> float | None:  # type: ignore[override] # of its configuration

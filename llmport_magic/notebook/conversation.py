@@ -235,7 +235,7 @@ def standing() -> dict[str, Any]:
         "providers": [
             {
                 "name": row.name,
-                "models": list(row.models),
+                "models": [name for name in row.models if name not in row.ended],
                 "model": row.model or None,
                 "available": row.available,
                 "hint": row.hint,

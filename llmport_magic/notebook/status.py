@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from llmport_magic.errors import UsageError
+from llmport_magic.errors import LLMError, UsageError
 from llmport_magic.modules.sorts import SPECIFICATION
 from llmport_magic.notebook.model_table import model_table
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # How many models of each provider are shown where all providers are.
 _MOST_MODELS = 8
+_MOST_SERVED = 40
+_LISTED_SECONDS = 5
 
 
 def status_lines(settings: Settings, memory: Session) -> list[str]:
@@ -101,8 +103,33 @@ def model_lines(words: list[str], settings: Settings) -> list[str]:
         mark = "→" if row.name == first else "✓" if row.available else "·"
         profiles = default_registry().provider(row.name).models.values()
         lines.append(f"{mark} {row.name:<12} {row.hint}")
-        lines += model_table(profiles) if words else _first_models(row, profiles)
+        if not words:
+            lines += _first_models(row, profiles)
+        else:
+            lines += model_table(profiles) or _served_models(row)
     return [*lines, "→ would answer now, ✓ could be asked, · is not set up"]
+
+
+def _served_models(row: ProviderRow) -> list[str]:
+    """Ask a server on this machine, which answered just now, what it serves."""
+    from llmport_magic import bridge
+    from llmport_magic.llm.provider import LLMProvider
+    from llmport_magic.llm.registry import default_registry, named_connector
+    from llmport_magic.llm.served import served
+
+    if not (row.available and default_registry().provider(row.name).probe):
+        return [f"    {name}" for name in row.models[:_MOST_SERVED]]
+    try:
+        connector = named_connector(row.name, total_timeout=_LISTED_SECONDS, attempts=1)
+        if not isinstance(connector, LLMProvider):
+            return []
+        bridge.run(connector.models())
+    except LLMError as error:
+        return [f"    it does not say what it serves: {error}"]
+    names = served(row.name, connector.config.base_url)
+    more = len(names) - _MOST_SERVED
+    shown = [f"    {name}" for name in names[:_MOST_SERVED]] or ["    it serves no model"]
+    return [*shown, f"    and {more} more"] if more > 0 else shown
 
 
 def _first_models(row: ProviderRow, profiles: Iterable[LLMProfile]) -> list[str]:
@@ -110,5 +137,8 @@ def _first_models(row: ProviderRow, profiles: Iterable[LLMProfile]) -> list[str]
     stays = (p.name for p in profiles if p.retired_on is None and p.name != row.model)
     others = list(islice(stays, _MOST_MODELS - bool(row.model)))
     shown = [*([f"    {row.model} (default)"] if row.model else []), *(f"    {n}" for n in others)]
-    more = len(row.models) - len(others) - (row.model in row.models)
-    return [*shown, f"    … and {more} more: `%llmport models {row.name}`"] if more > 0 else shown
+    gone = row.ended - {row.model}
+    more = len(row.models) - len(others) - (row.model in row.models) - len(gone)
+    counts = [f"{more} more"] * (more > 0) + [f"{len(gone)} that have ended"] * bool(gone)
+    told = f"    … and {' and '.join(counts)}: `%llmport models {row.name}`"
+    return [*shown, told] if counts else shown
