@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -11,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 from asking import asking
-from loopback import Loopback, reply
+from loopback import Loopback, failure, reply
 
-from llmport_magic.errors import ConfigError, UsageError
+from llmport_magic.errors import ConfigError, LLMError, UsageError
 from llmport_magic.llm import embedded, retirement
 from llmport_magic.llm.provider_files import provider_of_file
 from llmport_magic.llm.registry import default_registry, provider_rows
@@ -61,6 +62,27 @@ async def test_after_its_end_a_model_is_asked_still(
         await llm.call("q", model="gpt-4o-mini-2024-07-18")
 
     assert server.requests[0].json["model"] == "gpt-4o-mini-2024-07-18"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "says"),
+    [
+        ("openai", "gpt-4-32k", "use `gpt-6-luna`, or see `%llmport models openai`"),
+        ("openai", "gpt-6-lunna", "did you mean `gpt-6-luna`? `%llmport models openai` names them"),
+        ("openai", "of-tomorrow", "see `%llmport models openai`"),
+        ("local", "of-tomorrow", "see `%llmport models local`"),
+        ("elsewhere", "gpt-4-32k", "see its list"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_model_that_is_not_there_is_told_with_another(
+    server: Loopback, provider: str, model: str, says: str
+) -> None:
+    """A 404 names what replaces the model, or the near name, and the list to look at."""
+    server.script(failure(404))
+
+    with pytest.raises(LLMError, match=re.escape(f"no model `{model}` at {server.url}: {says}")):
+        await asking(server, provider=provider, model=model).call("q")
 
 
 async def test_what_stays_and_what_is_unknown_is_not_warned_of(server: Loopback) -> None:

@@ -173,7 +173,10 @@ def _advice(incoming: Incoming, target: Target, status: int, wait: float | None)
         case 403:
             return f"the key in {key} may not use `{target.model}`"
         case 404:
-            return f"there is no model `{target.model}` at {redact(target.base_url)}: see its list"
+            from llmport_magic.llm.retirement import instead_of
+
+            what = instead_of(target.provider, target.model)
+            return f"there is no model `{target.model}` at {redact(target.base_url)}: {what}"
         case 407:
             return "the proxy wants credentials: check HTTPS_PROXY"
         case 413:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 import warnings
 from datetime import date
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 _told: set[tuple[str, str]] = set()
 _lock = threading.Lock()
+# How near a name must be to be taken for a slip: names of models are like each other.
+_NEAR = 0.8
 
 
 def retirement(provider: str, model: str) -> str | None:
@@ -47,6 +50,29 @@ def end_of(profile: LLMProfile, name: str) -> str | None:
 def has_ended(profile: LLMProfile) -> bool:
     """Tell whether the day on which a model ends has come."""
     return profile.retired_on is not None and date.fromisoformat(profile.retired_on) <= _today()
+
+
+def instead_of(provider: str, model: str) -> str:
+    """Say what to ask where a provider answered that it has no such model.
+
+    Args:
+        provider: its name; one that is not in the registry, or has no list there, is pointed at.
+        model: as it was asked for.
+    """
+    from llmport_magic.llm.registry import default_registry
+
+    rows = default_registry().providers(installed=False)
+    row = next((row for row in rows if row.name == provider), None)
+    if row is None or not (row.models or row.probe):
+        return "see its list"
+    listed = f"`%llmport models {provider}`"
+    profile = default_registry().find_model(model, provider)
+    if profile is None:
+        stays = [name for name, each in row.models.items() if not has_ended(each)]
+        near = difflib.get_close_matches(model, stays, n=1, cutoff=_NEAR)
+        return f"did you mean `{near[0]}`? {listed} names them" if near else f"see {listed}"
+    use = f"use `{profile.replacement}`, or " if profile.replacement else ""
+    return f"{use}see {listed}"
 
 
 def warn_of_retirement(provider: str, model: str, profile: LLMProfile | None = None) -> None:
