@@ -8,8 +8,10 @@ import cloned_project
 import pytest
 from cloned_project import KEY, written
 
-from llmport_magic.errors import UsageError
+from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.notebook.configuration import config_lines, trust_lines
+from llmport_magic.notebook.status import status_lines
+from llmport_magic.session import session
 from llmport_magic.settings import is_trusted, resolve
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -69,6 +71,41 @@ def test_config_tells_every_value_with_its_source(
     assert "no provider is called `grok`" in shown
     assert "did you mean `groq`" in shown
     assert "`LLMPORT_MODLE` in the environment is no setting: did you mean `LLMPORT_MODE`" in shown
+
+
+def test_slips_in_files_of_others_are_told(folder: Path) -> None:
+    """Names that mean nothing in `.env` and `loom.toml`, and files that do not count, are told."""
+    slips = "# ours\nLLMPORT_PROVDER=groq\nexport LLMPORT_MODEL m\nPORT 1\nGROQ_API_KEY=\n"
+    (folder / ".env").write_text(slips, "utf-8")
+    (folder / "loom.toml").write_text('[llm.groq]\nmodle = "m"\nplugin = "p"\n', "utf-8")
+    (folder / "llmport.yaml").write_text("provider: groq\n", "utf-8")
+    told = [
+        "`LLMPORT_PROVDER` in .env, line 2 is no setting: did you mean `LLMPORT_PROVIDER`?",
+        "`LLMPORT_MODEL` in .env, line 3 has no `=`: it is not read",
+        "`modle` in loom.toml, line 2 is no setting: did you mean `model`?",
+        "llmport.yaml counts only where it is named: set LLMPORT_CONFIG, or write an llmport.toml",
+    ]
+
+    assert config_lines([])[-4:] == told
+    status = status_lines(resolve(), session())
+    assert f"note       {told[0]}; `%llmport config` tells 3 more" in status
+
+
+def test_slips_in_a_named_file_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `.env` file that is named is looked through as those of the project are."""
+    (folder / "mine.env").write_text("LLMPORT_SEED=3\nLLMPORT_SED=3\n", "utf-8")
+    monkeypatch.setenv("LLMPORT_CONFIG", "mine.env")
+
+    assert resolve().seed == 3
+    assert "`LLMPORT_SED` in mine.env, line 2 is no setting: did you mean" in config_lines([])[-1]
+
+
+def test_a_providers_table_in_the_wrong_place_is_helped(folder: Path) -> None:
+    """`[groq]` at the top of a settings file is refused with the table that is meant."""
+    written(folder, '[groq]\nmodel = "m"\n')
+
+    with pytest.raises(ConfigError, match=r"line 1: the table of a provider is `\[llm\.groq\]`"):
+        resolve()
 
 
 def test_config_of_a_provider_tells_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

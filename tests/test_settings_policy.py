@@ -23,6 +23,8 @@ from llmport_magic.llm.registry import (
     register_provider,
 )
 from llmport_magic.notebook.configuration import config_lines, trust_lines
+from llmport_magic.notebook.status import status_lines
+from llmport_magic.session import session
 from llmport_magic.settings import (
     Settings,
     configure,
@@ -209,6 +211,36 @@ def test_auto_passes_over_who_is_not_allowed(
         choose_provider(resolve())
     policy("base_urls = []\n")
     assert choose_provider(resolve())[0] == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ('providers = ["embedded"]', "answer: install the embedded model with `%llmport model ins"),
+        ('providers = ["local", "embedded"]', "answer: start a local server, or install the emb"),
+        ("embedded = false", r"set a key \(OPENAI_API_KEY, .*\), or start a local server$"),
+        ("providers = []", r"answer: `.*policy\.toml` allows nobody who could: ask who keeps it"),
+    ],
+)
+def test_only_ways_that_are_allowed_are_named(
+    policy: Policy, rules: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody can answer, the error names no way that the rules close, and no empty list."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("GROQ_API_KEY")
+    policy(rules)
+
+    with pytest.raises(ConfigError, match=says):
+        choose_provider(resolve())
+
+
+def test_a_misspelt_provider_of_the_rules_is_told(policy: Policy) -> None:
+    """`providers = ["opnai"]` allows nobody, which status and settings say with the near name."""
+    path = policy('providers = ["opnai"]')
+    says = f"no provider is called `opnai`, whom {path} allows: did you mean `openai`?"
+
+    assert says in config_lines([])
+    assert f"note       {says}" in status_lines(resolve(), session())
 
 
 async def test_a_chain_is_held_to_the_rules(

@@ -6,6 +6,7 @@ a weaker one. Where a stronger layer names another address, the key stays here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,33 @@ def refusal_of(row: Provider, settings: Settings) -> str | None:
     if refusal is not None or rules.base_urls is None:
         return refusal
     return rules.refusal(row.name, settings_of(row, settings).base_url or "")
+
+
+def nobody(candidates: Iterable[Provider], settings: Settings) -> str:
+    """Say how somebody could answer, and what lies there unused.
+
+    Args:
+        candidates: the rows of those who could, were they set up and allowed.
+        settings: what `resolve` gave.
+    """
+    inert = {name: place for layer in settings.layers for name, place in layer.inert.items()}
+    keys = [place for name, place in inert.items() if name.lower().endswith("api_key")]
+    if keys:
+        return (
+            f"nobody can answer: a key in {keys[0]} is not used until `%llmport trust` allows that "
+            "file; or set one in the environment"
+        )
+    allowed = [row for row in candidates if not refusal_of(row, settings)]
+    names = [row.name for row in allowed]
+    variables = [name for row in allowed if not row.probe for name in row.api_key_vars[:1]]
+    able = {
+        f"set a key ({', '.join(variables)})": variables,
+        "start a local server": any(row.probe for row in allowed),
+        "install the embedded model with `%llmport model install`": "embedded" in names,
+    }
+    nothing = f"`{administration().path}` allows nobody who could: ask who keeps it"
+    ways = [way for way, can in able.items() if can] or [nothing]
+    return f"nobody can answer: {', '.join(ways[:-1])}{', or ' * (len(ways) > 1)}{ways[-1]}"
 
 
 def _elsewhere(row: Provider, settings: Settings, rank: Rank) -> str:

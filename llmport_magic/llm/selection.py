@@ -21,6 +21,7 @@ from llmport_magic.llm.provider_settings import (
     by_own_name,
     headers_of,
     key_of,
+    nobody,
     refusal_of,
     settings_of,
 )
@@ -42,7 +43,6 @@ _REASONED_TOKENS = 16_384
 # These are never given to whoever happens to answer.
 FOR_SOMEBODY = ("api_key", "api_key_env", "api_key_file", "headers")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
 
 _lock = threading.Lock()
 _connectors: dict[tuple[Any, ...], tuple[Any, BaseLLMConnector]] = {}
@@ -95,24 +95,7 @@ def choose_provider(settings: Settings, registry: LLMRegistry | None = None) -> 
             if why:
                 return row.name, why
         candidates += more
-    raise ConfigError(_nobody(candidates, settings))
-
-
-def _nobody(candidates: list[Provider], settings: Settings) -> str:
-    """Say how somebody could answer, and what lies there unused."""
-    allowed = [row for row in candidates if not refusal_of(row, settings)]
-    variables = [name for row in allowed if not row.probe for name in row.api_key_vars[:1]]
-    inert = {name: place for layer in settings.layers for name, place in layer.inert.items()}
-    keys = [place for name, place in inert.items() if name.lower().endswith("api_key")]
-    if keys:
-        return (
-            f"nobody can answer: a key in {keys[0]} is not used until `%llmport trust` allows that "
-            "file; or set one in the environment"
-        )
-    return (
-        f"nobody can answer: set a key ({', '.join(variables)}), start a local server, or install "
-        "the embedded model with `%llmport model install`"
-    )
+    raise ConfigError(nobody(candidates, settings))
 
 
 def why_available(

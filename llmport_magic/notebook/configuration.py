@@ -21,7 +21,7 @@ from llmport_magic.settings import (
     project_files,
     resolve,
     trust,
-    unknown_variables,
+    unknown_names,
 )
 
 if TYPE_CHECKING:
@@ -108,18 +108,18 @@ def _notes(settings: Settings) -> Iterator[str]:
     if held:
         yield from ("", "not used until `%llmport trust` allows it:")
         yield from _held_table(held)
+    yield from unknown(settings)
+
+
+def unknown(settings: Settings) -> Iterator[str]:
+    """Tell of each name that stands where settings are looked for and means nothing.
+
+    Args:
+        settings: as they resolve.
+    """
     from llmport_magic.llm.registry import default_registry
 
-    known = [row.name for row in default_registry().providers()]
-    told = {name: layer.label for layer in settings.layers for name in layer.providers if name}
-    for name, label in told.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean `{near[0]}`?" if near else ""
-            yield f"no provider is called `{name}`, of whom {_short(label)} has a table{hint}"
-    for variable, near_by in unknown_variables(known).items():
-        hint = f": did you mean `{near_by}`?" if near_by else ""
-        yield f"`{variable}` in the environment is no setting{hint}"
+    return unknown_names(settings, [row.name for row in default_registry().providers()], _short)
 
 
 def trust_lines(words: list[str]) -> list[str]:

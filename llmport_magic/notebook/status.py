@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmport_magic.errors import LLMError, UsageError
 from llmport_magic.modules.sorts import SPECIFICATION
+from llmport_magic.notebook.configuration import unknown
 from llmport_magic.notebook.model_table import model_table
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def status_lines(settings: Settings, memory: Session) -> list[str]:
     checks = " · ".join(filter(None, [level(), warmth()]))
     return [
         *_answers(standing(settings)),
+        *_slips(settings),
         "sends      the prompt, and what `--with` or {{ }} names; nothing else",
         f"checks     {checks} · trust = {settings.trust} ({settings.source('trust')})",
         f"modules    {', '.join(store.names()) or 'none yet'} (in {store.directory})",
@@ -62,6 +64,13 @@ def _answers(found: Standing) -> list[str]:
         if found.fallback:
             lines.append(f"then       {', '.join(found.fallback)}: the prompt goes to them, too")
     return [*lines, *(f"note       {note}" for note in found.notes)]
+
+
+def _slips(settings: Settings) -> list[str]:
+    """Tell of the first name that means nothing, and where the others are told."""
+    first, *others = [*unknown(settings), ""]
+    more = f"; `%llmport config` tells {len(others) - 1} more" if len(others) > 1 else ""
+    return [f"note       {first}{more}"] if first else []
 
 
 def _spent(memory: Session) -> str:

@@ -38,9 +38,9 @@ from llmport_magic.settings.resolution import (
     resolve,
     resolve_for,
     times_changed,
-    unknown_variables,
 )
 from llmport_magic.settings.tables import section_values
+from llmport_magic.settings.unknown import unknown_names
 from llmport_magic.settings.values import OF_A_PROVIDER, PROVIDER_BOUND, Settings, setting_names
 
 __all__ = [
@@ -78,7 +78,7 @@ __all__ = [
     "setting_names",
     "times_changed",
     "trust",
-    "unknown_variables",
+    "unknown_names",
     "user_config_file",
     "yaml_problem",
 ]

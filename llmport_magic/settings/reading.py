@@ -40,6 +40,7 @@ _ENV_LINE = re.compile(
     re.MULTILINE,
 )
 _OURS = re.compile(r"LLMPORT_|MINDX_LLM__|LLM_PROVIDER$|\w+_API_KEY$")
+_ENV_NAME = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)\b", re.MULTILINE)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _SECRET_NAME = re.compile(r"key|token|secret|password|auth|cookie", re.IGNORECASE)
 # What is shorter in another program's variable is a word, which is not to be masked everywhere.
@@ -302,7 +303,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _env(text: str) -> tuple[Any, Lines]:
-    """Read `NAME=value` with quotes, comments and `export`; other lines concern other programs."""
+    """Read `NAME=value` with quotes, comments and `export`; other lines concern other programs.
+
+    A variable of ours that stands there without `=` has a line, and no value.
+    """
     table: dict[str, Any] = {}
     lines: Lines = {}
     line, seen = 1, 0
@@ -324,6 +328,10 @@ def _env(text: str) -> tuple[Any, Lines]:
                 continue
             value = Secret(value)
         table[name], lines[(name,)] = value, line
+    rest = _ENV_LINE.sub(lambda found: "\n" * found[0].count("\n"), text)
+    for found in _ENV_NAME.finditer(rest):
+        if _OURS.match(found[1]):
+            lines.setdefault((found[1],), rest.count("\n", 0, found.start(1)) + 1)
     return table, lines
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,8 @@ from llmport_magic.settings.tables import (
     layer_of_file,
     layer_of_table,
     layer_of_variables,
-    own_variables,
 )
 from llmport_magic.settings.values import (
-    OF_A_PROVIDER,
     PROVIDER_BOUND,
     Settings,
     named,
@@ -169,21 +166,6 @@ def for_task(settings: Settings, task: str) -> Settings:
     layers = _layers_of(settings)
     below = [layer for layer in layers if layer.rank <= rank]
     return merged([*below, own, *layers[len(below) :]])
-
-
-def unknown_variables(providers: Iterable[str]) -> dict[str, str]:
-    """Name the variables that look like ours and mean nothing, with the nearest that does.
-
-    Args:
-        providers: the names of those that are known.
-    """
-    heads = [name.upper().replace("-", "_") for name in providers]
-    known = {*own_variables(), "LLMPORT_CONFIG", *(f"LLMPORT_{head}_MODEL" for head in heads)}
-    for head in heads:
-        known |= {f"LLMPORT_LLM__{head}__{name.upper()}" for name in OF_A_PROVIDER}
-    ours = [name for name in variables() if name.startswith("LLMPORT_") and name not in known]
-    near = {name: difflib.get_close_matches(name, known, n=1) for name in sorted(ours)}
-    return {name: found[0] if found else "" for name, found in near.items()}
 
 
 def _layers_of(settings: Settings) -> tuple[Layer, ...]:

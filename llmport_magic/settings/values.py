@@ -287,6 +287,8 @@ def named(name: str, value: Any, known: Iterable[str], source: str) -> tuple[str
     near = difflib.get_close_matches(name, known, n=1)
     if not near and name in setting_names():
         hint = "it is no setting of one provider: put it beside the providers' tables"
+    elif not near and isinstance(value, Mapping):
+        hint = f"the table of a provider is `[llm.{name}]`"
     else:
         hint = f"did you mean `{near[0]}`?" if near else "see `%llmport config`"
     raise ConfigError(f"unknown setting `{name}` in {source}: {hint}")
