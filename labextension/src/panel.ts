@@ -5,7 +5,7 @@ import { Announcer } from './announcer';
 import { Answer } from './answer';
 import { button, element, Form } from './form';
 import type { PanelModel } from './model';
-import { announcement, repair, standing, tokens } from './phrases';
+import { announcement, lacks, repair, standing, tokens } from './phrases';
 import { INITIAL, isRunning, type IState } from './state';
 
 const NO_NOTEBOOK: IState = { ...INITIAL, link: 'none' };
@@ -172,6 +172,7 @@ export class Panel extends Widget {
     const running = isRunning(state);
     this._standing.textContent = standing(state, this._trans);
     this._standing.dataset.link = state.link;
+    this._standing.classList.toggle('llmport-mod-lacking', lacks(state));
     const remedy = repair(state, this._trans);
     this._repair.hidden = remedy === null;
     this._repair.textContent = remedy;

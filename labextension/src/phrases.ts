@@ -47,6 +47,12 @@ function answering(state: IState, trans: TranslationBundle): string {
   return why ? trans.__('%1 answers: %2', who, why) : trans.__('%1 answers', who);
 }
 
+/** Whether nobody is there to answer, or something keeps the provider from it. */
+export function lacks(state: IState): boolean {
+  const { link, ready } = state;
+  return link === 'ready' && (ready!.provider === null || ready!.missing !== '');
+}
+
 /** The button beside the line at the top; none where nothing can be done. */
 export function repair(state: IState, trans: TranslationBundle): string | null {
   switch (state.link) {

@@ -139,6 +139,20 @@ describe('Panel', () => {
     expect(find('.llmport-hint').textContent).toContain('llmport.toml, line 3');
   });
 
+  it('marks as ready only a provider that can answer', async () => {
+    const lacking = () =>
+      find('.llmport-standing').classList.contains('llmport-mod-lacking');
+    for (const [change, expected] of [
+      [{ missing: 'no key for `anthropic`' }, true],
+      [{ provider: null }, true],
+      [{}, false]
+    ] as const) {
+      model.dispatch({ type: 'ready', ready: { ...READY, ...change } });
+      await drawn();
+      expect(lacking()).toBe(expected);
+    }
+  });
+
   it('sends what the form says, by button', () => {
     control('Prompt').value = 'area of a circle';
     control('Module name').value = ' circle ';
