@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from llmport_magic.errors import UsageError
+from llmport_magic.notebook import commands
+from llmport_magic.notebook.completion import complete
 from llmport_magic.notebook.options import (
     CELL_OPTIONS,
     options_help,
@@ -100,3 +104,30 @@ def test_words_that_nobody_reads_are_refused(command: str) -> None:
     assert parse_subcommand(command) == (command, [])
     with pytest.raises(UsageError, match=f"`%llmport {command}` takes nothing .* leave out `a b`"):
         parse_subcommand(f"{command} a b")
+
+
+def test_status_is_a_word_for_the_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """`%llmport status` is `%llmport`, and takes nothing behind it."""
+    for line in ("", "status"):
+        command, words = parse_subcommand(line)
+        commands.run(command, words, None)
+    first, second = capsys.readouterr().out.split("answers ")[1:]
+
+    assert first == second
+    with pytest.raises(UsageError, match="takes nothing"):
+        parse_subcommand("status all")
+
+
+def test_completion_behind_a_subcommand_offers_its_own_words() -> None:
+    """`cache`, `model` and `templates` take words of their own, and no name of a module."""
+
+    def offered(line: str, symbol: str = "") -> list[str]:
+        return complete(None, SimpleNamespace(line=line, symbol=symbol))
+
+    assert offered("%llmport cache ") == ["clear"]
+    assert offered("%llmport cache clear ") == []
+    assert offered("%llmport model ") == offered("%llmport model in", "in") == ["install"]
+    assert offered("%llmport model install ") == ["large", "small"]
+    assert offered("%llmport templates wr", "wr") == ["write"]
+    assert offered("%llmport config temp", "temp") == ["temperature", "templates"]
+    assert offered("%llmport st", "st") == ["status"]

@@ -73,6 +73,22 @@ def test_config_tells_every_value_with_its_source(
     assert "`LLMPORT_MODLE` in the environment is no setting: did you mean `LLMPORT_MODE`" in shown
 
 
+def test_one_setting_is_shown_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`%llmport config temperature` shows that one, and a near name is helped."""
+    monkeypatch.setenv("LLMPORT_TEMPERATURE", "0.2")
+
+    assert config_lines(["temperature"]) == ["  temperature  0.2  LLMPORT_TEMPERATURE"]
+    with pytest.raises(UsageError, match="no setting `temprature`: did you mean `temperature`"):
+        config_lines(["temprature"])
+    with pytest.raises(UsageError, match="did you mean `openai`"):
+        config_lines(["opnai"])
+
+
+def test_without_a_settings_file_all_says_so(folder: Path) -> None:
+    """`%llmport trust all` in a folder without settings files says that there is none."""
+    assert trust_lines(["all"]) == ["no settings file was found in the project's folder"]
+
+
 def test_slips_in_files_of_others_are_told(folder: Path) -> None:
     """Names that mean nothing in `.env` and `loom.toml`, and files that do not count, are told."""
     slips = "# ours\nLLMPORT_PROVDER=groq\nexport LLMPORT_MODEL m\nPORT 1\nGROQ_API_KEY=\n"

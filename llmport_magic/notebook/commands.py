@@ -147,9 +147,9 @@ def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
 
     say(
         HELP,
-        "%llmport                      who answers, what is sent, modules, tokens and cost",
+        "%llmport [status]             who answers, what is sent, modules, tokens and cost",
         "%llmport models [PROVIDER]    providers, what is missing; one: its models, prices",
-        "%llmport config [PROVIDER]    every setting and where it comes from; one provider's",
+        "%llmport config [NAME]        settings and where they come from: all, one, a provider's",
         "%llmport trust [FILE | all]   what settings files of the project may say; allow one",
         "%llmport modules              stored modules",
         "%llmport show NAME [VERSION | --draft] [--colour]",
@@ -172,6 +172,7 @@ def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
 
 _COMMANDS: dict[str, Callable[[list[str], Any], None]] = {
     "": _status,
+    "status": _status,
     "models": _models,
     "config": _config,
     "trust": _trust,

@@ -12,7 +12,14 @@ from llmport_magic.notebook.gmn_options import (
     REFINE_OPTIONS,
 )
 from llmport_magic.notebook.options import CELL_OPTIONS, LOG_OPTIONS, QUESTION_OPTIONS, SUBCOMMANDS
+from llmport_magic.settings import setting_names
 
+# What may stand behind a word of these subcommands.
+_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cache": {"cache": ("clear",)},
+    "model": {"model": ("install",), "install": ("large", "small")},
+    "templates": {"templates": ("write",)},
+}
 _KEYS = ("%%llmport", "%llmport", "%%gmn", "%gmn")
 
 
@@ -45,18 +52,26 @@ def complete(_: Any, event: Any) -> list[str]:
         found += stored_names()
     elif before in {"models", "config"} and words[0] == "%llmport":
         found = providers()
+        found += setting_names() if before == "config" and event.symbol else ()
     elif before == "trust" and words[0] == "%llmport":
         found = settings_files()
     elif before == "%llmport":
         found = list(SUBCOMMANDS)
-    elif words[1:2] == ["log"]:
-        found = [flag for flags, *_ in LOG_OPTIONS for flag in flags]
-    elif words[1:2] in (["fix"], ["explain"]):
-        found = [flag for flags, *_ in QUESTION_OPTIONS[words[1]] for flag in flags]
-        found += ["last", *stored_names()] if words[1] == "explain" else []
     else:
-        found = stored_names()
+        found = _behind(words[1:2], before)
     return [word for word in found if word.startswith(event.symbol)]
+
+
+def _behind(command: list[str], before: str) -> list[str]:
+    """Give what a subcommand takes."""
+    if command and command[0] in _WORDS:
+        return list(_WORDS[command[0]].get(before, ()))
+    if command == ["log"]:
+        return [flag for flags, *_ in LOG_OPTIONS for flag in flags]
+    if command in (["fix"], ["explain"]):
+        found = [flag for flags, *_ in QUESTION_OPTIONS[command[0]] for flag in flags]
+        return found + (["last", *stored_names()] if command == ["explain"] else [])
+    return stored_names()
 
 
 def _of_gmn(line: str, before: str) -> list[str]:

@@ -20,6 +20,7 @@ from llmport_magic.settings import (
     is_trusted,
     project_files,
     resolve,
+    setting_names,
     trust,
     unknown_names,
 )
@@ -34,18 +35,21 @@ _IN_URL = re.compile(
 
 
 def config_lines(words: list[str]) -> list[str]:
-    """Give every setting with its value and source, or those of the providers that are named.
+    """Give every setting with its value and source, or those and the providers that are named.
 
     Raises:
-        UsageError: there is no provider of such a name.
+        UsageError: there is neither a provider nor a setting of such a name.
         ConfigError: the settings cannot be read.
     """
     settings = resolve()
+    rows = {name: (name, v, settings.source(name)) for name, v in settings.values().items()}
     if words:
-        return [line for word in words for line in _of_provider(_row(word), settings)]
-    values = settings.values().items()
-    rows = [(name, value, settings.source(name)) for name, value in values]
-    return [*_table(rows), *_rules(), *_notes(settings)]
+        asked = (
+            _table([rows[word]]) if word in rows else _of_provider(_row(word), settings)
+            for word in words
+        )
+        return [line for lines in asked for line in lines]
+    return [*_table(rows.values()), *_rules(), *_notes(settings)]
 
 
 def _of_provider(row: Provider, settings: Settings) -> list[str]:
@@ -85,7 +89,9 @@ def _row(word: str) -> Provider:
     try:
         return default_registry().provider(word)
     except ConfigError as error:
-        raise UsageError(str(error)) from None
+        near = difflib.get_close_matches(word, setting_names(), n=1, cutoff=0.75)
+        what = f"there is no setting `{word}`: did you mean `{near[0]}`?" if near else str(error)
+        raise UsageError(what) from None
 
 
 def _rules() -> list[str]:
@@ -136,6 +142,8 @@ def trust_lines(words: list[str]) -> list[str]:
         if forget:
             raise UsageError("which file? `%llmport trust FILE --forget`, or `all`")
         return [line for path in files for line in _described(path)] + [_how_on(files)]
+    if words == ["all"] and not files:
+        return [_how_on(files)]
     named = files if words == ["all"] else [_found(word, files) for word in words]
     return [line for path in named for line in (_forgotten(path) if forget else _trusted(path))]
 

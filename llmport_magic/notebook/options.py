@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeAlias
 from llmport_magic.errors import UsageError
 
 SUBCOMMANDS = (
+    "status",
     "models",
     "config",
     "trust",
@@ -33,7 +34,7 @@ SUBCOMMANDS = (
     "cache",
     "help",
 )
-_WITHOUT_WORDS = {"modules", "panel", "help"}
+_WITHOUT_WORDS = {"status", "modules", "panel", "help"}
 
 Option: TypeAlias = tuple[tuple[str, ...], str, str | None, str]
 # Flag, where it is kept, what it takes, and what it does: parser, help and completion read this.
