@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from asking import asking
 from loopback import Loopback, reply
 
-from llmport_magic.errors import UsageError
+from llmport_magic.errors import ConfigError, UsageError, UserError
 from llmport_magic.llm import BaseLLMConnector, MockConnector
-from llmport_magic.llm.registry import connector_for, default_registry
+from llmport_magic.llm.registry import PROVIDER_CONFIG, connector_for, default_registry
 from llmport_magic.settings import resolve
 
 
@@ -35,6 +37,41 @@ async def test_generate_text_leaves_out_what_is_none(server: Loopback) -> None:
     assert (body["stop"], body["top_p"], body["seed"]) == (["END"], 0.5, 0)
     assert not {"max_tokens", "max_completion_tokens", "temperature"} & body.keys()
     assert (options, stop) == ({"top_k": 1}, ["END"])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"prompt": None}, "a prompt or message is a str, .* not NoneType"),
+        ({"prompt": [3]}, "a prompt or message is a str, .* not int"),
+        ({"model": 3}, "`model` in the call must be str, not `3`"),
+        ({"max_tokens": -1}, "`max_tokens` in the call must be int of 0 or more, not `-1`"),
+        ({"temperature": "hot"}, "`temperature` in the call must be float, not `hot`"),
+        ({"tools": [3]}, "a tool is a function, or a mapping"),
+        ({"tools": 3}, "`tools` is a list of functions or tools, not int"),
+    ],
+)
+async def test_what_cannot_be_asked_is_one_line(
+    server: Loopback, given: dict[str, Any], says: str
+) -> None:
+    """A prompt, an option or a tool of another kind is refused before anything is sent."""
+    asked = {"prompt": "q", **given}
+    told = {name: one for name, one in asked.items() if name != "prompt"}
+    llm = asking(server)
+
+    with pytest.raises(UserError, match=f"^{says}"):
+        await llm.generate_text(**asked)
+    with pytest.raises(UserError, match=f"^{says}"):
+        await llm.complete(asked["prompt"], **told)
+    assert server.requests == []
+
+
+def test_what_is_no_model_and_no_provider_is_one_line() -> None:
+    """The registry and its view refuse a value of another kind with what is wanted."""
+    with pytest.raises(ConfigError, match=r"^the name of a model is a str, not NoneType$"):
+        default_registry().get_model(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^`x` is set to a mapping of .*, not int$"):
+        PROVIDER_CONFIG["x"] = 3  # type: ignore[assignment]
 
 
 async def test_generate_text_asks_the_model_that_is_named(server: Loopback) -> None:

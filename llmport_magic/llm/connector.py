@@ -192,11 +192,11 @@ class BaseLLMConnector(Methods, ABC):
 
         Raises:
             LLMError: the model did not deliver.
-            UsageError: an unknown option.
+            UsageError: an unknown option, or what is no prompt.
+            ConfigError: a value that the setting of that name does not take.
         """
         from llmport_magic.llm.provider import check_options
 
-        check_options(more)
         given = {
             "model": model,
             "json_mode": json_mode or None,
@@ -204,13 +204,11 @@ class BaseLLMConnector(Methods, ABC):
             "options": options,
         }
         more |= {name: value for name, value in given.items() if value is not None}
+        more = check_options({**more, "max_tokens": max_tokens, "temperature": temperature})
         messages = as_messages(prompt)
         if system_prompt is not None:
             messages = (Message(LLMRole.SYSTEM, system_prompt), *messages)
-        response = await self.complete(
-            messages, max_tokens=max_tokens, temperature=temperature, **more
-        )
-        return response.content
+        return (await self.complete(messages, **more)).content
 
     async def aclose(self) -> None:
         """Release what the connector holds; the shared connections are not its own."""

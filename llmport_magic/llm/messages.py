@@ -11,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+from llmport_magic.errors import UsageError
+
 
 class LLMRole(str, Enum):
     """Who says a message. Members equal their text: `LLMRole.SYSTEM == "system"`."""
@@ -176,9 +178,12 @@ def as_messages(messages: MessageLike | Iterable[MessageLike]) -> tuple[Message,
     """Turn a prompt, a message, a mapping or several of them into messages.
 
     A bare string is what the user says. A mapping may have the shape of OpenAI's messages:
-    content in parts, tool calls with a `function`. Raises `TypeError` for anything else.
+    content in parts, tool calls with a `function`.
+
+    Raises:
+        UsageError: for anything else.
     """
-    if isinstance(messages, (str, Message, Mapping)):
+    if isinstance(messages, (str, Message, Mapping)) or not isinstance(messages, Iterable):
         messages = (messages,)
     return tuple(_as_message(message) for message in messages)
 
@@ -190,7 +195,8 @@ def _as_message(message: MessageLike) -> Message:
         return Message(LLMRole.USER, message)
     if isinstance(message, Mapping):
         return _of_mapping(message)
-    raise TypeError(f"a message is a str, a Message or a mapping, not {type(message).__name__}")
+    kind = type(message).__name__
+    raise UsageError(f"a prompt or message is a str, a Message or a mapping, not {kind}")
 
 
 def _of_mapping(given: Mapping[str, Any]) -> Message:

@@ -170,6 +170,8 @@ class Models(ABC):
         return next(self._named(name, provider), None)
 
     def _named(self, name: str, provider: str | None = None) -> Iterator[LLMProfile]:
+        if not isinstance(name, str):
+            raise ConfigError(f"the name of a model is a str, not {type(name).__name__}")
         rows = self.providers(installed=False) if provider is None else (self.provider(provider),)
         for wanted in dict.fromkeys((name, _DATED.sub("", name))):
             for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_na
 from llmport_magic.llm.wire import Call, Limits, Network, Target
 from llmport_magic.secrets import Secret, find_key, key_variables
 from llmport_magic.settings import administration, resolve, times_changed
+from llmport_magic.settings.values import checked
 
 if TYPE_CHECKING:
     from llmport_magic.llm.admission import Admission
@@ -51,7 +52,8 @@ OPTIONS = (
     "timeout_ms",
     "cache",
 )
-
+# What a call says as a setting does is held to the same.
+_SETTINGS = ("model", "max_tokens", "temperature")
 
 # Parameters that a model has refused, by base URL and model: learnt once in a session.
 _REFUSED: dict[tuple[str, str], set[str]] = {}
@@ -216,7 +218,7 @@ class LLMProvider(BaseLLMConnector):
         )
 
     def _call(self, given: tuple[Message, ...], options: dict[str, Any], *, stream: bool) -> Call:
-        check_options(options)
+        options = check_options(options)
         if options.get("prefill") and not self.capabilities.prefill:
             raise UsageError(f"`{self.provider_name}` cannot be given the start of the answer")
         config = self.config
@@ -368,17 +370,20 @@ class LLMProvider(BaseLLMConnector):
         return self.model_name_for_api
 
 
-def check_options(names: Iterable[str]) -> None:
-    """Refuse what is no option of a call.
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options of a call, those that are settings too as those have them.
 
     Raises:
-        UsageError: for the first of them; what only the provider knows belongs into `extra`.
+        UsageError: for the first that is none; what only the provider knows belongs into `extra`.
+        ConfigError: a value that the setting of that name does not take.
     """
-    for name in names:
+    for name in options:
         if name not in OPTIONS:
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "put it into `extra`"
             raise UsageError(f"unknown option `{name}`: {hint}")
+    given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
+    return {**options, **{name: checked(name, one, "the call") for name, one in given.items()}}
 
 
 def _known_capabilities(config: LLMConfig) -> LLMCapabilities:

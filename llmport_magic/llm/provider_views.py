@@ -7,6 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from llmport_magic.errors import ConfigError
+
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
     from llmport_magic.llm.registry import LLMRegistry
@@ -42,6 +44,9 @@ class _ProviderConfig(MutableMapping[str, Mapping[str, Any]]):
         )
 
     def __setitem__(self, name: str, fields: Mapping[str, Any]) -> None:
+        if not isinstance(fields, Mapping):
+            kind = type(fields).__name__
+            raise ConfigError(f"`{name}` is set to a mapping of a provider's fields, not {kind}")
         _registry().register_provider(name, replace=True, **dict(fields))
 
     def __delitem__(self, name: str) -> None:

@@ -109,8 +109,10 @@ def as_tools(given: Iterable[ToolLike]) -> tuple[Tool, ...]:
     `{"type": "function", "function": ...}` is one, too.
 
     Raises:
-        UsageError: a tool has no name or no schema, or two have the same name.
+        UsageError: a tool has no name or no schema, two have the same name, or it is no list.
     """
+    if not isinstance(given, Iterable):
+        raise UsageError(f"`tools` is a list of functions or tools, not {type(given).__name__}")
     tools = tuple(_as_tool(tool) for tool in given)
     names = [tool.name for tool in tools]
     for name in names:
@@ -124,9 +126,11 @@ def _as_tool(given: ToolLike) -> Tool:
         return given
     if callable(given):
         return Tool.from_function(given)
-    fields = given.get("function") or given
+    fields = (given.get("function") or given) if isinstance(given, Mapping) else None
     if not isinstance(fields, Mapping) or not fields.get("name"):
-        raise UsageError("a tool is a mapping with `name`, `description` and `parameters`")
+        raise UsageError(
+            "a tool is a function, or a mapping with `name`, `description` and `parameters`"
+        )
     return Tool(
         name=str(fields["name"]),
         description=str(fields.get("description") or ""),
