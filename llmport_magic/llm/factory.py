@@ -59,17 +59,10 @@ async def create_llm_handler(
     """
     from llmport_magic.llm import handlers
 
-    model = settings.pop("model", None)
-    if model_name is not None and model not in (None, model_name):
-        raise ConfigError("`model` and `model_name` are the same, and differ: give one")
-    model_name = model if model_name is None else model_name
+    model_name = _one_model(model_name, settings.pop("model", None))
 
-    for name, value, choices in (
-        ("prefer", prefer, ("coding", "general")),
-        ("errors", errors, ("raise", "string")),
-    ):
-        if value not in choices:
-            raise ConfigError(f"`{name}` is one of {', '.join(choices)}, not `{value}`")
+    _check_choice("prefer", prefer, ("coding", "general"))
+    _check_choice("errors", errors, ("raise", "string"))
     if timeout is not None:
         settings["total_timeout"] = timeout
     settings |= {"provider": provider_name, "api_key": api_key, "base_url": base_url}
@@ -77,14 +70,25 @@ async def create_llm_handler(
         asked = resolve(model=model_name, **settings)
         settings = await bridge.in_thread(_with_profile, rate_limit_profile, asked, settings)
     resolved = resolve(model=model_name, **settings)
-    friendly = handlers.model_for_ollama(resolved, prefer)
-    if friendly is not None:
-        resolved = resolve(model=friendly, **settings)
+    model = handlers.model_for_ollama(resolved, prefer)
+    if model is not None:
+        resolved = resolve(model=model, **settings)
     # In a thread: `auto` may ask whether a local server answers.
     handler, why = await made_in_thread(handlers.handler_for, resolved, allow_mock)
     handlers.warn_of_mock(handler, why)
     await handlers.name_model(handler)
     return handlers.with_error_texts(handler) if errors == "string" else handler
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"`{name}` is one of {', '.join(choices)}, not `{value}`")
+
+
+def _one_model(model_name: str | None, model: str | None) -> str | None:
+    if None not in (model, model_name) and model != model_name:
+        raise ConfigError("`model` and `model_name` are the same, and differ: give one")
+    return model if model_name is None else model_name
 
 
 def _with_profile(name: str, settings: Settings, given: dict[str, Any]) -> dict[str, Any]:
