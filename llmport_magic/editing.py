@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llmport_magic.attempts import check_module
+from llmport_magic.earlier import examples_of
 from llmport_magic.errors import VerificationError
 from llmport_magic.log.events import Event, Kind
 from llmport_magic.modules.sorts import MODULE, SPECIFICATION, Sort
-from llmport_magic.pipeline import check_name, examples_of, raise_for_missing_package, ready
+from llmport_magic.pipeline import check_name, raise_for_missing_package, ready
 from llmport_magic.progress import Left, Selected
 from llmport_magic.session import Session
 from llmport_magic.settings import Settings

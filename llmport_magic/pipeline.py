@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from llmport_magic.answering import record
 from llmport_magic.attempts import ask, check_module
 from llmport_magic.cautions import cautions
+from llmport_magic.earlier import examples_of, examples_of_before
 from llmport_magic.errors import (
     ConfigError,
     LLMPortError,
@@ -28,7 +29,7 @@ from llmport_magic.errors import (
 )
 from llmport_magic.explaining import explain
 from llmport_magic.log.events import Kind
-from llmport_magic.modules.sorts import SPECIFICATION
+from llmport_magic.modules.sorts import MODULE, SPECIFICATION
 from llmport_magic.progress import (
     Answer,
     Drafted,
@@ -101,10 +102,26 @@ async def _write(request: ModuleRequest, session: Session) -> AsyncGenerator[Pip
             else:
                 yield step
     assert answer is not None
+    async for event in _ended(request, session, decision, answer):
+        yield event
+
+
+async def _ended(
+    request: ModuleRequest, session: Session, decision: Decision | None, answer: Answer
+) -> AsyncGenerator[PipelineEvent, None]:
+    """Keep the answer, and tell what an update does to what was there before."""
+    last: Drafted | Stored
     if request.name is None or request.draft or decision is None:
-        yield Drafted(answer.source, answer.verdict, answer.spent, answer.provider, answer.model)
-        return
-    yield await _store(request, session, decision, answer)
+        last = Drafted(answer.source, answer.verdict, answer.spent, answer.provider, answer.model)
+    else:
+        last = await _store(request, session, decision, answer)
+    # The answer is kept by now: an example of before that hangs can be interrupted.
+    if decision is not None and decision.parent is not None and request.sort is MODULE:
+        told = await examples_of_before(request, session, decision.parent, answer.source)
+        if told:
+            await record(session, request, Kind.NOTE, told)
+            yield Noted(told)
+    yield last
 
 
 def _examples(request: ModuleRequest) -> Sequence[Example]:
@@ -272,16 +289,6 @@ async def ensure_checked(
             source=version.source,
         )
     return store.confirm(version, verdict.to_dict()), verdict
-
-
-def examples_of(store: ModuleStore, version: Version) -> tuple[Example, ...]:
-    """Give the examples that a version answers to: those of its prompt and of what it updates."""
-    from llmport_magic.modules.examples import parse_examples
-
-    for ancestor in store.lineage(version):
-        if ancestor.prompt:
-            return tuple(parse_examples(ancestor.prompt))
-    return ()
 
 
 async def _store(

@@ -33,6 +33,7 @@ LAYERS = (
         "specifying",
         "tries",
         "attempts",
+        "earlier",
         "registration",
         "pipeline",
         "editing",

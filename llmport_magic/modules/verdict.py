@@ -42,12 +42,21 @@ class ExampleOutcome:
         """Tell whether nothing speaks against the code: it passed, or could not be run."""
         return self.status != "failed"
 
+    @property
+    def came(self) -> str:
+        """What came of it, with its verb: `gave 0`, `raised NameError: …`."""
+        verb = "" if self.got.startswith(("raised ", "did not ", "it ", "the ")) else "gave "
+        return f"{verb}{self.got}"
+
+    @property
+    def wanted(self) -> str:
+        """What it shall give, in one line."""
+        return one_line(self.expected) or "no exception"
+
     def finding(self) -> str:
         """Say in one line what it gave and what it shall give."""
         where = f"line {self.line}: " if self.line else ""
-        verb = "" if self.got.startswith(("raised ", "did not ", "it ", "the ")) else "gave "
-        wanted = one_line(self.expected) or "no exception"
-        return f"{where}{one_line(self.source, 80)} {verb}{self.got}, expected {wanted}"
+        return f"{where}{one_line(self.source, 80)} {self.came}, expected {self.wanted}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

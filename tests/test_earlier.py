@@ -1,0 +1,145 @@
+"""What an update does to the examples of before: run on it, told in one line, never in its way."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kernels import Kernel
+from scripted import BETTER, GOOD, PROMPT, fenced, scripted
+from test_api import folder
+from test_kernel import CELL, answer, journal, shell
+
+from llmport_magic import llmport, update
+from llmport_magic.modules.store import ModuleStore
+
+__all__ = ["folder", "shell"]
+ZERO = '"""Circles."""\n\n\ndef area(radius):\n    """Not the area."""\n    return 0\n'
+HANGS = '"""Circles."""\n\n\ndef area(radius):\n    """Wait."""\n    while radius:\n        pass\n'
+COUNTER = '''"""A counter."""
+
+
+class Counter:
+    """Counts."""
+
+    def __init__(self):
+        self.total = 0
+
+    def add(self, number):
+        """Add."""
+        self.total += number
+
+    def reset(self):
+        """Begin again."""
+        self.total = 0
+'''
+
+
+@pytest.fixture
+def told(folder: Path) -> Callable[..., list[str]]:
+    """Make `circle` of prompts and answers, updates from the second on; give what the last told."""
+
+    def make(*asked: tuple[str, str], **settings: object) -> list[str]:
+        with scripted(*(fenced(source) for _, source in asked)):
+            for number, (prompt, _) in enumerate(asked):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    ask = update if number else llmport
+                    ask("circle", prompt, provider="scripted", **settings)  # type: ignore[arg-type]
+        return [str(each.message) for each in caught if "of before" in str(each.message)]
+
+    return make
+
+
+def test_an_update_that_breaks_an_example_of_before_says_so(
+    told: Callable[..., list[str]], folder: Path
+) -> None:
+    """What an earlier prompt proved and the update breaks is told and logged (S0-07)."""
+    line = told((PROMPT, GOOD), ("Another area.", ZERO))
+
+    says = "1 of 1 example of before no longer holds: `round(area(2), 3)` gave 0, was 12.566; "
+    assert line == [f"{says}`%llmport rollback circle v1` goes back"]
+    assert [each["body"]["text"] for each in journal(folder) if each["kind"] == "NOTE"] == line
+    newest = ModuleStore(folder).versions("circle")[-1]
+    assert (newest.number, newest.source) == (2, ZERO)
+
+
+def test_the_examples_of_all_earlier_prompts_are_run(told: Callable[..., list[str]]) -> None:
+    """Those of every ancestor's prompt count, and where all hold, that is said."""
+    second = ("Add sector.\n\n>>> sector(2, 0)\n0.0", BETTER)
+    assert told((PROMPT, GOOD), second, ("Say more.", BETTER + "\nX = 1\n")) == [
+        "the 2 examples of before hold"
+    ]
+
+
+def test_the_newest_prompt_of_an_expression_wins(told: Callable[..., list[str]]) -> None:
+    """An expression that stands in a newer prompt, too, is held to that one only."""
+    same = PROMPT.replace("12.566", "0")
+    assert told((PROMPT, GOOD), (same, ZERO), ("Say more.", ZERO + "\n\nX = 1\n")) == [
+        "the example of before holds"
+    ]
+
+
+def test_an_example_that_the_update_states_anew_is_superseded(
+    told: Callable[..., list[str]],
+) -> None:
+    """Where the update's own prompt has the expression, nothing of before is looked for."""
+    assert told((PROMPT, GOOD), (PROMPT.replace("12.566", "0"), ZERO)) == []
+
+
+def test_what_was_broken_before_is_told_once(told: Callable[..., list[str]]) -> None:
+    """An update is not blamed for an example that its parent breaks already."""
+    assert told((PROMPT, GOOD), ("Not.", ZERO), ("Say more.", ZERO + "\n\nX = 1\n")) == []
+
+
+def test_an_example_of_before_has_what_stands_above_it(told: Callable[..., list[str]]) -> None:
+    """Examples of one prompt run together, those that a newer prompt repeats included."""
+    first = "Count.\n\n>>> c = Counter()\n>>> c.add(2)\n>>> c.total\n2\n"
+    second = "Reset.\n\n>>> c = Counter()\n>>> c.reset()\n>>> c.total\n0\n"
+    assert told((first, COUNTER), (second, COUNTER + "\n\nX = 1\n")) == [
+        "the example of before holds"
+    ]
+
+
+def test_an_example_of_before_that_hangs_leaves_the_verdict_alone(
+    told: Callable[..., list[str]], folder: Path
+) -> None:
+    """The update passes by its own examples, whatever those of before do to the process."""
+    line = told((PROMPT, GOOD), ("Wait.\n\n>>> area(0)", HANGS), sandbox_seconds=2.0)
+
+    assert len(line) == 1
+    assert line[0].startswith("1 of 1 example of before no longer holds: `round(area(2), 3)` did")
+    newest = ModuleStore(folder).versions("circle")[-1]
+    assert newest.verdict is not None
+    assert (newest.source, newest.verdict["proof"]) == (HANGS, "passed")
+    assert [each["status"] for each in newest.verdict["examples"]] == ["passed"]
+
+
+def test_an_example_that_cannot_be_run_is_not_told_as_broken(
+    told: Callable[..., list[str]],
+) -> None:
+    """What the sandbox does not run says nothing about the update."""
+    reads = "Area.\n\n>>> area(len(open('data.csv').read()))\n12.566"
+    assert told((reads, GOOD), ("Another area.", ZERO)) == [
+        "1 example of before not run: it reads, writes, asks or connects"
+    ]
+    both = f"{PROMPT}\n>>> area(len(open('data.csv').read()))\n12.566"
+    assert told((both, GOOD), ("Say more.", GOOD + "\nX = 1\n")) == [
+        "the example of before holds, 1 not run"
+    ]
+
+
+@pytest.mark.kernel
+def test_a_cell_says_what_came_of_the_examples_of_before(shell: Kernel) -> None:
+    """The line stands below the update's cell; a draft's says nothing of going back."""
+    answer(shell, "fenced(GOOD)", f"fenced({ZERO!r})", "fenced(BETTER)")
+    shell.run(CELL, cell_id="p1")
+    draft = shell.run("%%llmport circle --update --draft\nAnother area.\n", cell_id="u2").shown
+    assert "no longer holds: `round(area(2), 3)` gave 0, was 12.566\n" in draft
+    outcome = shell.run("%%llmport circle --update\nAdd sector.\n", cell_id="u2")
+
+    assert outcome.status == "ok", outcome.shown
+    assert "✓ circle v2 · no examples" in outcome.shown
+    assert "the example of before holds" in outcome.shown
