@@ -115,12 +115,13 @@ async def _ended(
         last = Drafted(answer.source, answer.verdict, answer.spent, answer.provider, answer.model)
     else:
         last = await _store(request, session, decision, answer)
+    told = [decision.notice] if decision else []
     # The answer is kept by now: an example of before that hangs can be interrupted.
     if decision is not None and decision.parent is not None and request.sort is MODULE:
-        told = await examples_of_before(request, session, decision.parent, answer.source)
-        if told:
-            await record(session, request, Kind.NOTE, told)
-            yield Noted(told)
+        told.append(await examples_of_before(request, session, decision.parent, answer.source))
+    for line in filter(None, told):
+        await record(session, request, Kind.NOTE, line)
+        yield Noted(line)
     yield last
 
 

@@ -120,3 +120,22 @@ def test_an_edit_in_one_kernel_is_not_lost_in_the_other(
         (True, False),
         (False, True),
     ]
+
+
+def test_an_update_says_that_the_file_held_another_kernels_version(
+    two: tuple[Kernel, Kernel],
+) -> None:
+    """What another kernel made since is not lost without a word: the cell names both."""
+    update = "%%llmport circle --update\nAdd {}.\n"
+    for number, running in enumerate(two):
+        running.run("script.answers[:] = [fenced(GOOD)]")
+        assert running.run(PROMPT.format(options="", who="both", turn=0)).status == "ok", number
+    for running, name in zip(two, "xy", strict=True):
+        running.run(f"script.answers[:] = [fenced(GOOD + '{name} = 1\\n')]")
+    left = two[0].run(update.format("x"))
+    right = two[1].run(update.format("y"))
+
+    assert "✓ circle v2" in left.shown
+    assert "grew from" not in left.shown
+    assert "✓ circle v3" in right.shown
+    assert "grew from v1; circle.py held v2, which stays stored" in right.shown

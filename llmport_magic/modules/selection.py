@@ -94,6 +94,8 @@ def _notice(store: ModuleStore, name: str) -> str:
 def _select_for_update(
     store: ModuleStore, cell: CellPrompt, current: Version | None, foreign: str | None
 ) -> Decision:
+    # Another kernel's, where it is not the current one of this kernel.
+    held = on_disk(store, cell.name)
     # What the user saved is what is to be changed, whatever ran before.
     parent = store.adopt(cell.name) if foreign is not None else current
     if parent is None and (stored_so_far := store.versions(cell.name)):
@@ -115,7 +117,11 @@ def _select_for_update(
     elif made := _made_by(store, cell, parent):
         # The same cell again, anew: what it grew out of is its parent, not its own result.
         parent = store.get(cell.name, made.parent or "") or parent
-    return Decision(act="call", parent=parent, key=_key(cell, parent))
+    notice = ""
+    if held and current and held.source != current.source:
+        file = store.path(cell.name).name
+        notice = f"grew from v{parent.number}; {file} held v{held.number}, which stays stored"
+    return Decision(act="call", parent=parent, key=_key(cell, parent), notice=notice)
 
 
 def _made_by(store: ModuleStore, cell: CellPrompt, current: Version) -> Version | None:
