@@ -105,8 +105,12 @@ def test_an_edit_that_fails_an_example_says_which(shell: Kernel) -> None:
     outcome = shell.run(cell.replace("math.pi *", "3 *"), cell_id="m1")
 
     assert outcome.status == "ok", outcome.shown
-    assert "your edit, registered · 0 of 1 example passed" in outcome.shown
+    assert "✗ circle v2 · your edit, registered · 0 of 1 example passed" in outcome.shown
     assert "  line 3: round(area(2), 3) gave 12, expected 12.566" in outcome.shown
+    again = shell.run(CELL, cell_id="p1").shown
+    assert "✗ circle v2 · reused, 0 tokens · 0 of 1 example passed" in again
+    assert "✓ circle v1 · registered" in shell.run("%llmport rollback circle v1").shown
+    assert "✗ circle v2 · registered" in shell.run("%llmport rollback circle v2").shown
 
 
 def test_versions_that_stand_alone_say_so(shell: Kernel) -> None:

@@ -26,6 +26,7 @@ from llmport_magic.progress import (
 
 if TYPE_CHECKING:
     from llmport_magic.api import Made
+    from llmport_magic.modules.verdict import Verdict
     from llmport_magic.registration import Registered
 
 # Said of code that does more than define things, where it is not registered anyway.
@@ -177,7 +178,7 @@ def made_lines(made: Made, name: str, *, show_code: bool = False) -> list[str]:
     version = event.version
     proof = event.verdict.line(allowed=not made.held, asks="") if event.verdict else ""
     if isinstance(event, Selected):
-        lines = [f"✓ {name} v{version.number} · reused, 0 tokens · {proof}"]
+        lines = [f"{_mark(event.verdict)} {name} v{version.number} · reused, 0 tokens · {proof}"]
     else:
         lines = [
             f"✓ {name} v{version.number} · {proof}",
@@ -191,15 +192,22 @@ def made_lines(made: Made, name: str, *, show_code: bool = False) -> list[str]:
         lines += [f"  {finding}" for finding in findings[:5]]
         lines.append("  read the cell below; delete `--hold` in its first line and run it to agree")
     if made.registered is not None:
-        lines += register_lines(made.registered, "", edited=False)[1:]
+        lines += register_lines(made.registered, None, edited=False)[1:]
     return [*lines, "", version.source.rstrip()] if show_code else lines
 
 
-def register_lines(registered: Registered, proof: str, *, edited: bool) -> list[str]:
-    """Say what registering a version changed in the notebook."""
+def _mark(verdict: Verdict | None) -> str:
+    # A text of the user's own is taken whatever its examples say.
+    return "✗" if verdict is not None and verdict.proof == "failed" else "✓"
+
+
+def register_lines(registered: Registered, verdict: Verdict | None, *, edited: bool) -> list[str]:
+    """Say what registering a version changed in the notebook, and what its check came to."""
+    proof = verdict.line(allowed=True) if verdict else ""
     version, report = registered.version, registered.report
     what = "your edit, registered" if edited else "registered" if report else "current"
-    lines = [f"✓ {version.name} v{version.number} · {what}" + (f" · {proof}" if proof else "")]
+    head = f"{_mark(verdict)} {version.name} v{version.number} · {what}"
+    lines = [f"{head} · {proof}" if proof else head]
     if report is not None:
         lines += [f"  {line}" for line in report.lines()]
     return lines

@@ -96,8 +96,8 @@ class LLMPortMagics(Magics):
             print(f"· {event.text}")  # noqa: T201
             return
         version = event.version
-        proof = event.verdict.line(allowed=not options.hold) if event.verdict else ""
         if options.hold:
+            proof = event.verdict.line() if event.verdict else ""
             print(  # noqa: T201
                 f"· {options.name} v{version.number} is held back: {proof}. "
                 "Read the code, delete `--hold` in the first line and run the cell to register it"
@@ -117,7 +117,7 @@ class LLMPortMagics(Magics):
         # Your own text is registered whatever the examples say: then you are told what they say.
         is_wrong = event.verdict is not None and event.verdict.proof == "failed"
         found = event.verdict.findings[:5] if event.verdict and is_wrong else ()
-        first, *more = display.register_lines(registered, proof, edited=is_new)
+        first, *more = display.register_lines(registered, event.verdict, edited=is_new)
         for text in (first, *(f"  {finding}" for finding in found), *more):
             print(text)  # noqa: T201
         if is_new:

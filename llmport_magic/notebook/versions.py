@@ -185,7 +185,7 @@ def rollback(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
     version = store.confirm(version, consented=True)
     registered = _register(version, settings, memory, shell)
     say(
-        *register_lines(registered, verdict.line(allowed=True), edited=False),
+        *register_lines(registered, verdict, edited=False),
         f"  v{current.number} stays stored; `{sort.command} rollback {name} v{current.number}` "
         "goes back",
     )
@@ -216,7 +216,7 @@ def retry(words: list[str], shell: Any) -> None:
     registered = _register(version, settings, memory, shell)
     if registered.report is not None:
         cells.place(shell, version, after=cells.cell_id(shell), hold=False)
-    say(*register_lines(registered, verdict.line(allowed=True), edited=False))
+    say(*register_lines(registered, verdict, edited=False))
 
 
 def _register(version: Version, settings: Settings, memory: Session, shell: Any) -> Registered:
