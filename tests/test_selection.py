@@ -14,7 +14,7 @@ from llmport_magic.modules.selection import (
     select_for_prompt,
 )
 from llmport_magic.modules.store import ModuleStore
-from llmport_magic.modules.version import NewVersion, Version, version_key
+from llmport_magic.modules.version import NewVersion, Version, version_id, version_key
 
 
 class Notebook:
@@ -149,6 +149,31 @@ def test_an_edit_of_an_old_version_is_refused(book: Notebook) -> None:
     book.prompt("sector", update=True)
     with pytest.raises(ConflictError, match="--base"):
         book.cell(first, "# an edit of the old text\n")
+
+
+def test_a_text_on_a_version_that_is_not_stored_is_refused(book: Notebook) -> None:
+    """Where the store has versions, a text on none of them is a conflict that names the way on."""
+    first = book.prompt("area")
+    book.restart()
+    with pytest.raises(ConflictError, match=rf"`circle` `dead.*v1 is current.*--base {first.id}"):
+        select_for_cell(
+            book.store, name="circle", base="deadbeefdeadbeef", source="# new\n", current=None
+        )
+
+
+def test_a_cell_that_travelled_without_its_store_runs(book: Notebook) -> None:
+    """A cell that holds what its base names is taken, whatever the store here has by now."""
+    first = book.prompt("area")
+    base = version_id(version_key("circle", first.id, "sector", {}), "# sector\n")
+    decision = select_for_cell(
+        book.store, name="circle", base=base, source="# sector\n", current=first
+    )
+    assert (decision.act, decision.parent) == ("store", first)
+    taken = book.add("# sector\n", decision, prompt="", origin="cell")
+    edited = select_for_cell(
+        book.store, name="circle", base=base, source="# mine\n", current=taken, same_cell=True
+    )
+    assert (edited.act, edited.parent) == ("store", taken)
 
 
 def test_one_cell_can_be_edited_twice(book: Notebook) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from llmport_magic.errors import ConflictError, ModuleNotStoredError, UsageError
 from llmport_magic.modules.store import ModuleStore
-from llmport_magic.modules.version import Version, version_key
+from llmport_magic.modules.version import Version, normal_text, version_id, version_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ def select_for_cell(
         same_cell: whether the current version is an earlier text of this very cell.
 
     Raises:
-        ConflictError: for a new text on a version that is not current any more.
+        ConflictError: for a new text on a version that is not current any more, or not stored.
         UsageError: for an empty cell.
     """
     if not source.strip():
@@ -184,10 +184,19 @@ def select_for_cell(
             return Decision(act="nothing", version=stands_for, notice=notice)
         return Decision(act="reuse", version=stands_for)
     origin = store.get(name, base)
-    if origin and current and not _grew_from(store, current, origin, same_cell):
+    if origin is None and base:
+        # A notebook that travelled without its store names versions that only its cells hold.
+        holds_it = version_id(base, normal_text(source)) == base
+        follows = holds_it or (same_cell and current is not None and current.origin == "cell")
+        newest = current or (store.versions(name) or (None,))[-1]
+    else:
+        newest = current
+        follows = not origin or not current or _grew_from(store, current, origin, same_cell)
+    if newest and not follows:
+        edits = f"v{origin.number}, but" if origin else f"`{base}`, which is not stored here, and"
         raise ConflictError(
-            f"this cell edits `{name}` v{origin.number}, but v{current.number} is current: run "
-            f"`{store.sort.command} show {name}` to see it, then put `--base {current.id}` in this "
+            f"this cell edits `{name}` {edits} v{newest.number} is current: run "
+            f"`{store.sort.command} show {name}` to see it, then put `--base {newest.id}` in this "
             "cell's first line to let your text follow it"
         )
     parent = current or origin
