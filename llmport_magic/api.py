@@ -15,6 +15,7 @@ from llmport_magic.errors import (
     ConsentRequired,
     MissingKeyError,
     ModuleNotStoredError,
+    VerificationError,
 )
 from llmport_magic.pipeline import write
 from llmport_magic.progress import (
@@ -152,7 +153,16 @@ def _import_foreign(
     source = memory.store(request.settings).current_text(name)
     if source is None:
         raise ModuleNotStoredError(f"`{left.foreign_file}` has just been deleted: run the cell")
-    module = loader.register(name, source, left.foreign_file, namespaces=namespaces).module
+    try:
+        module = loader.register(name, source, left.foreign_file, namespaces=namespaces).module
+    except VerificationError as error:
+        raise VerificationError(
+            f"`{left.foreign_file.name}` is your own text and does not execute: "
+            f"{'; '.join(error.findings)}. Correct it, or run the cell with `--update` to have it "
+            "changed, with `--regenerate` to have it written anew; either keeps its text",
+            findings=error.findings,
+            source=source,
+        ) from error.__cause__
     if told:
         told(name, module)
     return module

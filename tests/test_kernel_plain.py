@@ -95,6 +95,7 @@ def test_what_waits_for_consent_is_listed_with_the_way_on(shell: Kernel) -> None
         "rollback circle v1`"
     ) in waiting
     assert allowed.status == "ok", allowed.shown
+    assert "stays stored" not in allowed.shown
     assert "waits" not in shell.run("%llmport modules").shown
 
 
@@ -127,3 +128,6 @@ def test_versions_that_stand_alone_say_so(shell: Kernel) -> None:
     assert "`circle` v2 is current already" in again
     assert "X = 1" in shell.run("%llmport diff circle v1").stdout
     assert "two versions are compared" in shell.run("%llmport diff circle 1 2 1").error
+    surplus = {"rollback circle 1 2": "2", "show circle v1 v2": "v2", "show circle --draft 1": "1"}
+    for line, word in surplus.items():
+        assert f"`{word}` is one word too many: `%llmport" in shell.run(f"%llmport {line}").error

@@ -120,3 +120,30 @@ def test_an_update_of_what_is_not_there_says_what_is(working: Kernel) -> None:
     assert called.name == "ModuleNotStoredError"
     assert working.value("issubclass(__import__('llmport_magic.errors', fromlist=['x'])"
                          ".ModuleNotStoredError, FileNotFoundError)") == "True"  # fmt: skip
+
+
+def test_a_file_that_cannot_be_read_hides_no_other_module(shell: Kernel) -> None:
+    """`%llmport modules` says it in that module's line, and lists the rest."""
+    answer(shell, "fenced(GOOD)", "fenced(GOOD)")
+    shell.run(CELL)
+    shell.run(CELL.replace("circle", "sphere", 1))
+    (shell.folder / "circle.py").write_bytes(b'x = "\xe4"\n')
+    circle, sphere = shell.run("%llmport modules").stdout.strip().splitlines()
+
+    assert "newest v1" in circle
+    assert "circle.py` is not readable as Python text" in circle
+    assert sphere.endswith("newest v1 · v1 is current")
+
+
+def test_a_broken_file_of_the_users_own_is_named_with_the_ways_on(shell: Kernel) -> None:
+    """A prompt cell that finds it says which file does not execute, why, and what helps."""
+    (shell.folder / "circle.py").write_text("def broken(:\n", encoding="utf-8")
+    outcome = shell.run(CELL)
+
+    assert outcome.name == "VerificationError", outcome.shown
+    assert "`circle.py` is your own text and does not execute: SyntaxError" in outcome.error
+    assert "`--update`" in outcome.error
+    assert "`--regenerate`" in outcome.error
+    answer(shell, "fenced(GOOD)")
+    assert shell.run(CELL.replace("circle", "circle --update", 1)).status == "ok"
+    assert shell.value("round(circle.area(1), 2)") == "3.14"

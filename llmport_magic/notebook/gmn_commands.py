@@ -193,7 +193,7 @@ def _export(words: list[str], shell: Any) -> None:
 
 
 def _history(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    name, settings, memory = versions.named(words, "%gmn history NAME", SPECIFICATION)
+    name, settings, memory = versions.named(words, "%gmn history NAME", SPECIFICATION, most=1)
     store = memory.store(settings, SPECIFICATION)
     current = versions.current_of(name, SPECIFICATION)
     found = store.versions(name)

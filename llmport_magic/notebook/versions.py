@@ -7,7 +7,7 @@ import uuid
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from llmport_magic.errors import ConsentRequired, ModuleNotStoredError, UsageError
+from llmport_magic.errors import ConsentRequired, ModuleNotStoredError, StoreError, UsageError
 from llmport_magic.modules.sorts import MODULE, SPECIFICATION, Sort
 from llmport_magic.modules.version import Version
 from llmport_magic.notebook.differences import difference, harmless
@@ -42,8 +42,12 @@ def listing(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa:
                 f"{name} v{versions[-1].number}`, then `%llmport rollback {name} "
                 f"v{versions[-1].number}`"
             )
-        if store.foreign_text(name) is not None:
-            line += f" · `{store.path(name).name}` holds a text that is no version"
+        try:
+            if store.foreign_text(name) is not None:
+                line += f" · `{store.path(name).name}` holds a text that is no version"
+        except StoreError as error:
+            # One file that nobody can read does not hide the other modules.
+            line += f" · {str(error).rstrip('.')}"
         say(line)
 
 
@@ -65,6 +69,7 @@ def show(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: AR
     coloured = flags & {"--colour", "--color"} and allows_colour() and sort is MODULE
     draw = _highlighted if coloured else str
     if "--draft" in flags and words:
+        _refuse_more(words, 1, usage)
         draft = session().store(resolve(), sort).draft(words[0])
         if draft is None:
             raise ModuleNotStoredError(f"there is no draft of `{words[0]}`")
@@ -117,9 +122,9 @@ def _highlighted(source: str) -> str:
 def diff(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: ARG001
     """Show what changed between two versions: `%llmport diff NAME [A B]`."""
     usage = f"{sort.command} diff NAME [A B]"
-    name, settings, memory = named(words, usage, sort)
     if len(words) > 3:  # noqa: PLR2004 - NAME A B
         raise UsageError(f"two versions are compared: `{usage}`")
+    name, settings, memory = named(words, usage, sort, most=3)
     new = (
         _version(words[2], name, settings, memory, sort)
         if len(words) > 2  # noqa: PLR2004 - NAME A B
@@ -184,11 +189,10 @@ def rollback(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
     # Naming a version to go back to is the user's own act, as running its cell is.
     version = store.confirm(version, consented=True)
     registered = _register(version, settings, memory, shell)
-    say(
-        *register_lines(registered, verdict, edited=False),
-        f"  v{current.number} stays stored; `{sort.command} rollback {name} v{current.number}` "
-        "goes back",
-    )
+    back = f"`{sort.command} rollback {name} v{current.number}` goes back"
+    # What is only now allowed, or live for the first time, left nothing behind.
+    left = [f"  v{current.number} stays stored; {back}"] if current.id != version.id else []
+    say(*register_lines(registered, verdict, edited=False), *left)
 
 
 def retry(words: list[str], shell: Any) -> None:
@@ -253,16 +257,25 @@ def current_of(name: str, sort: Sort = MODULE) -> Version:
     return _current(*named([name], "", sort), sort)
 
 
-def named(words: list[str], usage: str, sort: Sort = MODULE) -> tuple[str, Settings, Session]:
+def named(
+    words: list[str], usage: str, sort: Sort = MODULE, *, most: int = 2
+) -> tuple[str, Settings, Session]:
     """Give the stored name that a command begins with.
 
+    Args:
+        words: the command's words.
+        usage: how it is written.
+        sort: what it is about.
+        most: how many words it may have.
+
     Raises:
-        UsageError: it has none.
+        UsageError: it has no name, or too many words.
         ModuleNotStoredError: nothing of that name is stored.
     """
     settings, memory = resolve(), session()
     if not words:
         raise UsageError(f"which {sort.noun}? `{usage}`")
+    _refuse_more(words, most, usage)
     name = words[0]
     known = memory.store(settings, sort).names()
     if name not in known:
@@ -270,6 +283,11 @@ def named(words: list[str], usage: str, sort: Sort = MODULE) -> tuple[str, Setti
         hint = f"did you mean `{near[0]}`?" if near else f"`{sort.listing}` lists those there are"
         raise ModuleNotStoredError(f"there is no stored {sort.noun} `{name}`: {hint}")
     return name, settings, memory
+
+
+def _refuse_more(words: list[str], most: int, usage: str) -> None:
+    if len(words) > most:
+        raise UsageError(f"`{words[most]}` is one word too many: `{usage}`")
 
 
 def _version(
