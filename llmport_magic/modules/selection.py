@@ -184,24 +184,35 @@ def select_for_cell(
             return Decision(act="nothing", version=stands_for, notice=notice)
         return Decision(act="reuse", version=stands_for)
     origin = store.get(name, base)
-    if origin is None and base:
-        # A notebook that travelled without its store names versions that only its cells hold.
-        holds_it = version_id(base, normal_text(source)) == base
-        follows = holds_it or (same_cell and current is not None and current.origin == "cell")
-        newest = current or (store.versions(name) or (None,))[-1]
-    else:
+    if origin is not None:
         newest = current
-        follows = not origin or not current or _grew_from(store, current, origin, same_cell)
+        follows = current is None or _grew_from(store, current, origin, same_cell)
+    else:
+        newest = current or (store.versions(name) or (None,))[-1]
+        follows = not base or _travelled(base, source, current, same_cell)
     if newest and not follows:
-        edits = f"v{origin.number}, but" if origin else f"`{base}`, which is not stored here, and"
-        raise ConflictError(
-            f"this cell edits `{name}` {edits} v{newest.number} is current: run "
-            f"`{store.sort.command} show {name}` to see it, then put `--base {newest.id}` in this "
-            "cell's first line to let your text follow it"
-        )
+        raise _conflict(store, name, origin, base, newest)
     parent = current or origin
     key = version_key(name, parent.id if parent else "", "", {"origin": "cell"})
     return Decision(act="store", parent=parent, key=key)
+
+
+def _conflict(
+    store: ModuleStore, name: str, origin: Version | None, base: str, newest: Version
+) -> ConflictError:
+    edits = f"v{origin.number}, but" if origin else f"`{base}`, which is not stored here, and"
+    return ConflictError(
+        f"this cell edits `{name}` {edits} v{newest.number} is current: run "
+        f"`{store.sort.command} show {name}` to see it, then put `--base {newest.id}` in this "
+        "cell's first line to let your text follow it"
+    )
+
+
+def _travelled(base: str, source: str, current: Version | None, same_cell: bool) -> bool:
+    """Tell whether a base that is not stored is one that only the notebook's own cell holds."""
+    if version_id(base, normal_text(source)) == base:
+        return True
+    return same_cell and current is not None and current.origin == "cell"
 
 
 def _grew_from(store: ModuleStore, current: Version, base: Version, same_cell: bool) -> bool:
