@@ -95,6 +95,16 @@ def test_words_of_the_system_and_of_libraries_stay(shell: InteractiveShell) -> N
     assert "planted.csv" not in missing.text()
 
 
+def test_an_error_that_is_named_after_a_value_is_its_base(shell: InteractiveShell) -> None:
+    """An exception's type is named as its module has it: data can name none."""
+    cells = ("name = 'Ada'", "class Own(ValueError): pass", "raise type(name, (Own,), {})()")
+    assert failed(shell, *cells).kind == "Own"
+    assert failed(shell, "import json", "json.loads('')").kind == "json.decoder.JSONDecodeError"
+    told = failed(shell, "E = type(name, (KeyError,), {'__module__': name})\nraise E(name)").text()
+    assert "KeyError: <value>" in told
+    assert "Ada" not in told
+
+
 def test_a_group_of_errors_is_read(shell: InteractiveShell) -> None:
     """An exception group is sent with its own message."""
     error = failed(shell, "raise ExceptionGroup('two things', [ValueError(1), TypeError(2)])")

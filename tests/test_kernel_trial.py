@@ -215,6 +215,10 @@ HOSTILE = {
     "raises a value": "def monthly(df):\n    raise ValueError(df['customer'].iloc[3])\n",
     "asks for a value as a column": "def monthly(df):\n    return df[df['customer'].iloc[3]]\n",
     "imports a value": "def monthly(df):\n    return __import__(df['customer'].iloc[3])\n",
+    "has a value as the name of a tuple's type": (
+        "from collections import namedtuple\n\n\ndef monthly(df):\n"
+        "    return namedtuple(df['customer'].iloc[3].replace('-', '_'), 'a')(1)\n"
+    ),
     "has a value in its class": (
         "def monthly(df):\n    return type(df['customer'].iloc[3].replace('-', '_'), (), {})()\n"
     ),
@@ -252,4 +256,4 @@ def test_a_hostile_answer_changes_and_tells_nothing(kind: str, tmp_path: Path) -
         stored = b"".join(
             path.read_bytes() for path in (shell.folder / ".llmport").rglob("*") if path.is_file()
         )
-        assert b"person-0" not in stored
+        assert b"person" not in stored

@@ -88,6 +88,58 @@ async def test_a_new_variables_name_is_no_way_out() -> None:
     assert "person" not in str(verdict.to_dict())
 
 
+WHO = "df['customer'][0].replace('-', '_')"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (f"return type({WHO}, (), {{}})()", "f(df) object;"),
+        (f"return namedtuple({WHO}, 'a')(1)", "f(df) object of 1;"),
+        (f"return type({WHO}, (list,), {{}})([1])", "f(df) object of 1;"),
+        (f"return type({WHO}, (pd.DataFrame,), {{}})(df)", "f(df) object 24x3;"),
+        (
+            f"df.__class__ = type({WHO}, (pd.DataFrame,), {{}})",
+            "changed in place (now object 24x3)",
+        ),
+        (f"df[{WHO}] = 1", "changed in place (now 24x4)"),
+        (f"df.columns = [{WHO}, 'a', 'b']", "changed in place (its columns)"),
+        (f"return pd.DataFrame({{{WHO}: [1]}})", "f(df) 1x1;"),
+        (f"return setattr(f, {WHO}, 1)", "f(df) NoneType;"),
+        (f"return getattr(df, {WHO})", ""),
+        (f"return type({WHO}, (), {{}})().x", ""),
+        (f"return type({WHO}, (), {{}})() + 1", ""),
+        (f"return {{}}[type({WHO}, (), {{}})]", ""),
+        (f"raise type({WHO}, (Exception,), {{}})({WHO})", ""),
+        (f"raise ExceptionGroup({WHO}, [type({WHO}, (Exception,), {{}})()])", ""),
+        (f"raise ModuleNotFoundError({WHO}, name={WHO})", ""),
+        (f"raise NameError('name %r is not defined' % {WHO})", ""),
+        (f"exec(compile({WHO} + ' !', {WHO}, 'exec'))", ""),
+    ],
+)
+async def test_no_name_that_the_code_makes_is_a_way_out(body: str, told: str) -> None:
+    """What code names after a value, be it a type, a column or an error, is told without it."""
+    source = (
+        f"from collections import namedtuple\n\nimport pandas as pd\n\n\ndef f(df):\n    {body}\n"
+    )
+
+    verdict = await tried(source, {"df": sales()}, trust="always")
+
+    assert told in verdict.tried
+    assert verdict.tried.startswith("tried on all 24 rows: ")
+    assert "person" not in str(verdict.to_dict())
+
+
+async def test_a_type_that_a_cell_names_is_no_way_out() -> None:
+    """Of what a cell makes and shows, a type that is named after a value is an `object`."""
+    source = f"made = type({WHO}, (), {{}})()\nmade\n"
+
+    verdict = await tried(source, {"df": sales()}, name=None)
+
+    assert "-> made object, shows object; df unchanged" in verdict.tried
+    assert "person" not in str(verdict.to_dict())
+
+
 TAKEN_OVER = """
 import json
 import os

@@ -116,6 +116,34 @@ def test_an_exceptions_name_is_no_way_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("list of 3", "list of 3"),
+        ("Series 24", "Series 24"),
+        ("24x3", "24x3"),
+        ("csr_matrix 3x4", "csr_matrix 3x4"),
+        ("Totals of 2", "Totals of 2"),
+        ("ada_lovelace", "object"),
+        ("ada_lovelace of 1", "object of 1"),
+        ("ada_lovelace 1x2", "object 1x2"),
+        ("4711", "something"),
+        ("Ada Lovelace", "something"),
+        ("", "something"),
+    ],
+)
+def test_a_types_name_is_no_way_out(said: object, told: str) -> None:
+    """A type that is named after a value is an `object`; its size stays."""
+    assert WORDS.size(said) == told
+    assert WORDS.change(f"now {said}") == f"now {told}"
+
+
+def test_a_change_is_told_in_words_of_our_own() -> None:
+    """What the child makes up as a change is no more than a change."""
+    assert WORDS.change("its values") == "its values"
+    assert WORDS.change("ada_lovelace") == "changed"
+
+
+@pytest.mark.parametrize(
     ("error", "message", "key"),
     [
         ("KeyError", "'revenue'", "revenue"),

@@ -175,9 +175,17 @@ def _whose(value: BaseException) -> Literal["code", "llmport", "interrupt"]:
 
 
 def _kind(value: BaseException) -> str:
-    kind = type(value)
+    kind = next(filter(_is_named, type(value).__mro__))
     plain = kind.__module__ in {"builtins", "__main__"}
     return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_named(kind: type) -> bool:
+    """Tell whether a type stands under its name in its module: code may name one after a value."""
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
 
 
 def _message(value: BaseException) -> str:

@@ -17,11 +17,9 @@ from llmport_magic.modules.sandbox.job import SandboxResult
 from llmport_magic.modules.trial.samples import Samples, Subject, Trying
 from llmport_magic.modules.trial.words import (
     Words,
-    change_told,
     columns_line,
     invented_column,
     printable,
-    size_told,
 )
 from llmport_magic.modules.verdict import ExampleOutcome
 from llmport_magic.secrets import redact
@@ -337,10 +335,10 @@ class Report:
             return [str(step["told"])]
         if self._subject.name is not None:
             nothing = isinstance(step.get("number"), int) and step["result"] is None
-            return [] if nothing else [f"{self._what(step)} {size_told(step['result'])}"]
-        named = [f"{self._name(name)} {size_told(size)}" for name, size in step["new"]]
+            return [] if nothing else [f"{self._what(step)} {self._words.size(step['result'])}"]
+        named = [f"{self._name(name)} {self._words.size(size)}" for name, size in step["new"]]
         shown = step["result"]
-        return [*named, *([] if shown is None else [f"shows {size_told(shown)}"])]
+        return [*named, *([] if shown is None else [f"shows {self._words.size(shown)}"])]
 
     def _name(self, new: Any) -> str:
         return str(new) if self._words.knows(str(new)) else "something"
@@ -359,9 +357,9 @@ class Report:
             if not real:
                 told.append(f"{name} {'not compared' if any(changes) else 'unchanged'}")
             elif self._subject.name is None:
-                told.append(f"{name} changed ({change_told(real[0])})")
+                told.append(f"{name} changed ({self._words.change(real[0])})")
             else:
-                told.append(f"{name} changed in place ({change_told(real[0])})")
+                told.append(f"{name} changed in place ({self._words.change(real[0])})")
         return told
 
     def _how_long(self, steps: Sequence[Mapping[str, Any]]) -> list[str]:

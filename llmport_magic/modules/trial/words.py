@@ -5,7 +5,8 @@ written anew: a word stays where the code, the prompt or what was sent of the da
 it is one of the fixed words of Python's, pandas' and numpy's own messages; anything else becomes
 `<value>`.
 
-Sizes and changes are the child's word, too: they are taken where they look like one.
+Sizes and changes are the child's word, too: they are taken where they look like one, and a type's
+name where the data cannot have named it.
 """
 
 from __future__ import annotations
@@ -100,8 +101,25 @@ _TYPE_NAMES = """
     string timedelta tuple type ufunc
     """
 _TYPES = frozenset(_TYPE_NAMES.split())
+# What functions commonly give beside these; of messages they are no words.
+_RESULT_NAMES = """
+    Axes BytesIO Categorical CategoricalDtype CategoricalIndex Chart Counter DataArray Dataset
+    DatetimeIndexResampler Decimal Expanding FacetGrid Figure Fraction GeoDataFrame GeoSeries
+    Generator GroupBy Image Interval IntervalIndex LazyFrame MaskedArray OrderedDict PairGrid Path
+    Period PeriodIndex PosixPath Resampler Rolling SimpleNamespace SparseArray StringIO Styler Table
+    Tensor TimedeltaIndex UUID WindowsPath bool_ builtin_function_or_method bytes_ complex128
+    complex64 coo_array coo_matrix csc_array csc_matrix csr_array csr_matrix defaultdict deque
+    dict_items dict_keys dict_values float16 float32 int16 int32 int8 matrix memmap recarray str_
+    time timedelta64 uint16 uint32 uint64 uint8 void
+    """
+_RESULTS = frozenset(_RESULT_NAMES.split())
 # `'<' not supported between …`
 _COMPARISONS = frozenset({"<", ">", "<=", ">="})
+# `list of 3`, `Series 24`, `int`, and of a table the size alone.
+_SIZE = re.compile(
+    r"(?:(?P<kind>[^\W\d]\w{0,59})(?P<size>(?: of)?(?: [\dx]{1,40})?)|\d+x\d+)\Z", re.ASCII
+)
+_CHANGES = frozenset({"gone", "its columns", "its types", "its type", "its index", "its values"})
 FIXED_WORDS = frozenset(_MESSAGES.split())
 _LIBRARY_ERRORS = frozenset(_LIBRARIES.split())
 
@@ -150,6 +168,26 @@ class Words:
             if builtin or name in _LIBRARY_ERRORS or (name.isidentifier() and self.knows(name)):
                 return name
         return "Exception"
+
+    def size(self, text: object) -> str:
+        """Take a type and a size from the child: a type that may be named after a value is left."""
+        found = _SIZE.match(str(text))
+        if found is None:
+            return "something"
+        kind = found["kind"]
+        return str(text) if not kind or self._is_type(kind) else f"object{found['size']}"
+
+    def change(self, text: str) -> str:
+        """Take what changed of a variable from the child, in words of our own."""
+        if text in _CHANGES:
+            return text
+        return (
+            f"now {self.size(text.removeprefix('now '))}" if text.startswith("now ") else "changed"
+        )
+
+    def _is_type(self, name: str) -> bool:
+        builtin = isinstance(getattr(builtins, name, None), type)
+        return builtin or name in _TYPES | _RESULTS or self.knows(name)
 
     def _without_values(self, text: str) -> str:
         return _CHUNK.sub(self._chunk, text)
@@ -245,25 +283,6 @@ def _nearest_first(key: str, columns: Sequence[str]) -> list[str]:
     # Sorting is stable: what is not alike at all stays in the table's own order.
     near = sorted(columns, key=lambda column: -round(likeness(column), 2))
     return near[:_MOST_COLUMNS]
-
-
-# -- what the child says of values -----------------------------------------------------------------
-
-
-_SIZE = re.compile(r"[\w.]{1,60}( of)?( [\dx]{1,40})?\Z", re.ASCII)
-
-
-def size_told(text: object) -> str:
-    """Take a size from the child only where it looks like one."""
-    return str(text) if _SIZE.match(str(text)) else "something"
-
-
-def change_told(text: str) -> str:
-    """Take what changed of a variable from the child, in words of our own."""
-    known = {"gone", "its columns", "its types", "its type", "its index", "its values"}
-    if text in known:
-        return text
-    return f"now {size_told(text.removeprefix('now '))}" if text.startswith("now ") else "changed"
 
 
 def printable(text: str) -> str:
