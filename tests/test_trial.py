@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from trials import BODY, MONTHLY, exists, sales, tried
 
@@ -60,6 +61,40 @@ async def test_a_change_in_place_is_told(line: str, where: str) -> None:
     verdict = await tried(source, {"df": sales()})
 
     assert f"df changed in place ({where})" in verdict.tried
+
+
+NAN = float("nan")
+CELLS = pd.DataFrame({"a": [1, 2, 3], "o": [[1, 2], {"k": np.array([1, 2])}, NAN]})
+CELLS["b"] = [4, 5, 6]
+GROUPS = sales().groupby("month")
+
+
+@pytest.mark.parametrize(
+    ("value", "look", "told"),
+    [
+        (pd.DataFrame({"v": range(3)}, index=[1.0, NAN, 2.0]), "len(x)", "x unchanged"),
+        (pd.DataFrame([[1, 2]], columns=["a", NAN]), "len(x)", "x unchanged"),
+        (
+            pd.DataFrame({"v": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", 1.0), ("b", NAN)])),
+            "len(x)",
+            "x unchanged",
+        ),
+        (pd.Series([1, 2], index=pd.Index([("a", NAN), 1], dtype=object)), "len(x)", "x unchanged"),
+        (pd.Series([{"k": np.array([1, 2])}, NAN]), "x.map(str)", "x unchanged"),
+        # Consolidating puts the columns into one block.
+        (CELLS, "x._consolidate_inplace()", "x unchanged"),
+        (CELLS, 'x["o"].iloc[0].append(3)', "x changed in place (its values)"),
+        (GROUPS, "id(x)", "x unchanged"),
+        (GROUPS, 'x["Revenue"].sum()', "x not compared"),
+        ([GROUPS], "len(x)", "x unchanged"),
+        (pd.Index([1.0, NAN]), "x.sum()", "x unchanged"),
+    ],
+)
+async def test_what_is_only_looked_at_is_not_changed(value: Any, look: str, told: str) -> None:
+    """A value that equals not even itself is unchanged where nothing touched it."""
+    verdict = await tried(f"def f(x):\n    {look}\n", {"x": value})
+
+    assert verdict.tried.endswith(f"; {told}")
 
 
 async def test_an_invented_column_is_found() -> None:
