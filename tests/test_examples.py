@@ -218,11 +218,27 @@ def test_users_variable_is_reported_before_a_call() -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
+        "Sum per g: `go(long)`.\n\n>>> go(long).shape\n(2, 1)\n",
+        'Rows: `go(len(long), by="v")`.\n>>> go(long)\n2\n',
+    ],
+)
+def test_what_a_call_in_the_prompt_is_given_is_no_name_of_the_module(prompt: str) -> None:
+    """An argument is the notebook's; before anybody is asked, `--with` is named (S0-43)."""
+    with pytest.raises(UsageError, match=r"`long`, which only your notebook .* `--with long`\Z"):
+        refuse_unusable(
+            parse_examples(prompt), module_name="sums", prompt=prompt, user_names={"long", "pd"}
+        )
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
         "Write `area`.\n>>> area(2)\n12.566\n",
         ">>> import circle\n>>> circle.area(2)\n12.566\n",
         ">>> import math\n>>> math.floor(area(2))\n12\n",
         ">>> [area(r) for r in (1, 2)]\n[3.14, 12.566]\n",
         ">>> other(2)\n4\n",
+        "Write area(r) and use it: `each(area)`.\n>>> each(area)\n4\n",
     ],
 )
 def test_names_of_the_module_are_not_reported(prompt: str) -> None:

@@ -28,6 +28,8 @@ _ERROR_NAME = re.compile(
     r"(\w+(Error|Exception)|StopIteration|StopAsyncIteration|KeyboardInterrupt|"
     r"SystemExit|GeneratorExit)\Z"
 )
+# Calls in calls, as `go(len(rows))`: from the inner ones out.
+_DEEPEST_CALL = 5
 _IO_NAMES = frozenset(
     {
         "open", "input", "breakpoint", "exit", "quit", "requests", "httpx", "aiohttp", "urllib",
@@ -218,7 +220,8 @@ def refuse_unusable(
     if unknown:
         raise UsageError(
             f"the examples use `{'`, `'.join(unknown)}`, which only your notebook knows: write the "
-            "value into the example, fill it in with `{{ name }}`, or name it with `--with`"
+            "value into the example, fill it in with `{{ name }}`, or name it with "
+            f"`--with {','.join(unknown)}`"
         )
 
 
@@ -233,8 +236,8 @@ def unknown_names(
     """Name what the examples use and nothing of the module can define, in order of appearance.
 
     Before a module is there, any name may be one that it will define. A name of the user's
-    namespace is different: unless the prompt's own words speak of it or the example calls it, it
-    is a variable that the sandbox cannot know.
+    namespace is different: unless the prompt's own words speak of it, and not only as what a call
+    is given, or the example calls it, it is a variable that the sandbox cannot know.
 
     Args:
         examples: the parsed examples.
@@ -243,7 +246,7 @@ def unknown_names(
         prompt: the whole prompt, whose words name what the module shall define.
         user_names: what the user's namespace holds.
     """
-    spoken = set(re.findall(r"\w+", _without_examples(prompt)))
+    spoken = set(re.findall(r"\w+", _without_arguments(_without_examples(prompt))))
     defined = None if source is None else _top_level_names(source)
     known = {module_name, *dir(builtins)}
     unknown: dict[str, None] = {}
@@ -273,6 +276,13 @@ def unknown_names(
 def _without_examples(prompt: str) -> str:
     lines = prompt.split("\n")
     return "\n".join(line for line in lines if not re.match(r"[ \t>]*(>>>|\.\.\.)", line))
+
+
+def _without_arguments(text: str) -> str:
+    """Leave of each call its function: what it is given is somebody else's."""
+    for _ in range(_DEEPEST_CALL):
+        text = re.sub(r"(?<=\w)\([^()]*\)", "", text)
+    return text
 
 
 def loaded_names(source: str) -> set[str]:
