@@ -226,17 +226,18 @@ def sleeping_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
             patched.chdir(tmp_path)
             patched.setattr(time, "sleep", lambda seconds: now.append(now[-1] + seconds))
             exec(job.source, vars(module))
-            seen = trial_child.run(job.trial, module, "sales.py")
+            seen = trial_child.run(job.trial, module, "sales.py", describe)
         return replace(result, trial=seen)
 
     monkeypatch.syspath_prepend(str(CHILD.parent))
+    describe = importlib.import_module("sandbox_child").describe
     trial_child: Any = importlib.import_module("trial_child")
     clock = SimpleNamespace(perf_counter=lambda: now[-1], time=time.time)
     monkeypatch.setattr(trial_child, "time", clock)
     monkeypatch.setattr(trial_child, "_set_alarm", lambda _: None)
     monkeypatch.setattr(sandboxing, "run", inside)
     yield
-    for name in ("trial_child", "trial_functions", "trial_values"):
+    for name in ("sandbox_child", "trial_child", "trial_functions", "trial_values"):
         del sys.modules[name]
 
 

@@ -30,6 +30,14 @@ async def test_the_verdict_keeps_the_line_and_no_value() -> None:
     assert Verdict.from_dict(old).tried == ""
 
 
+async def test_where_a_package_lies_is_not_told() -> None:
+    """An import that fails in a trial is told as one that fails outside of it: without the path."""
+    verdict = await tried("def f(df):\n    from json import nix\n", {"df": sales()})
+
+    assert verdict.seen == "ImportError: cannot import name 'nix' from 'json'"
+    assert verdict.findings[0].endswith("'nix' from 'json' (in `from json import nix`)")
+
+
 async def test_what_only_the_user_sees_is_plain_text() -> None:
     """Escape codes in the data do not reach the terminal by way of an exception."""
     source = "def f(df):\n    raise ValueError(df['who'][0])\n"

@@ -248,12 +248,12 @@ class _Runner:
 def _try(trial: dict[str, Any], module: types.ModuleType, file: str) -> dict[str, Any]:
     """Run the module on the files in this folder; `trial_child.py` lies beside this script."""
     trial_child = _beside("trial_child")
-    seen: dict[str, Any] = trial_child.run(trial, module, file)
+    seen: dict[str, Any] = trial_child.run(trial, module, file, describe)
     return seen
 
 
 def describe(error: BaseException, file: str) -> dict[str, Any]:
-    """Give an exception as texts: its classes, its message, its line in the module."""
+    """Give an exception as texts: its classes, its message, its line, and who raised it."""
     try:
         message = str(error)[:2000]
         if isinstance(error, ImportError) and error.path:
@@ -261,15 +261,17 @@ def describe(error: BaseException, file: str) -> dict[str, Any]:
             message = message.replace(f" ({error.path})", "")
     except BaseException:  # noqa: BLE001 - a candidate's own `__str__` may do anything
         message = ""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == file]
+    frames = list(traceback.walk_tb(error.__traceback__))
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    raised_in = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
     return {
         "error": type(error).__name__,
         "bases": [kind.__name__ for kind in type(error).__mro__],
         "message": message,
         "line": lines[-1] if lines else getattr(error, "lineno", None),
         "missing": getattr(error, "name", None) if isinstance(error, ImportError) else None,
-        "own": not frames or frames[-1].filename == file,
+        "own": not frames or frames[-1][0].f_code.co_filename == file,
+        "package": raised_in.partition(".")[0],
     }
 
 

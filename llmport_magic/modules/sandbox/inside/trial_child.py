@@ -16,17 +16,18 @@ import time
 import types
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 # These lie beside this file, as it lies beside the sandbox's script.
 from trial_functions import calls, public_names  # type: ignore[import-not-found]
 from trial_values import (  # type: ignore[import-not-found]
-    describe,
     difference,
     every_tenth,
     plain,
     size_of,
 )
+
+Describe: TypeAlias = Callable[[BaseException, str], dict[str, Any]]
 
 _CELL = "<cell>"
 _MOST_CALLS = 12
@@ -75,16 +76,20 @@ class _Copies:
         return (rows, whole) if rows is not None and rows < whole else None
 
 
-def run(trial: dict[str, Any], module: types.ModuleType, file: str) -> dict[str, Any]:
+def run(
+    trial: dict[str, Any], module: types.ModuleType, file: str, describe: Describe
+) -> dict[str, Any]:
     """Try what the parent asks for; gives what was seen, as plain data.
 
     Args:
         trial: what `modules/trial.py` put together.
         module: the candidate; empty where a cell is tried.
         file: its path, as frames name it.
+        describe: gives an exception as texts.
     """
     copies = _Copies(trial["variables"])
-    runner = _Runner(copies, _CELL if trial["cell"] is not None else file, trial["until"])
+    file = _CELL if trial["cell"] is not None else file
+    runner = _Runner(copies, trial["until"], lambda error: describe(error, file))
     if copies.names:
         if trial["cell"] is not None:
             runner.run_cell(trial["cell"], trial["modules"])
@@ -103,10 +108,12 @@ def run(trial: dict[str, Any], module: types.ModuleType, file: str) -> dict[str,
 class _Runner:
     """Runs one step after the other until the time is up."""
 
-    def __init__(self, copies: _Copies, file: str, until: float) -> None:
+    def __init__(
+        self, copies: _Copies, until: float, describe: Callable[[BaseException], dict[str, Any]]
+    ) -> None:
         self._copies = copies
-        self._file = file
         self._until = until
+        self._describe = describe
         self.steps: list[dict[str, Any]] = []
         self.more = 0
         self.late = False
@@ -123,7 +130,7 @@ class _Runner:
             value = work()
         except BaseException as error:  # noqa: BLE001 - SystemExit is an outcome like any other
             _set_alarm(0)
-            failure = describe(error, self._file)
+            failure = self._describe(error)
         finally:
             _set_alarm(0)
         return value, time.perf_counter() - begun, failure

@@ -1,30 +1,9 @@
-"""Runs in the sandbox: what a value is, whether it changed, and what an exception says."""
+"""Runs in the sandbox: what a value is, and whether it changed."""
 
 from __future__ import annotations
 
 import pickle
-import traceback
 from typing import Any
-
-
-def describe(error: BaseException, file: str) -> dict[str, Any]:
-    """Give an exception as texts: its classes, its message, its line, and who raised it."""
-    try:
-        message = str(error)[:2000]
-    except BaseException:  # noqa: BLE001 - a class of the candidate's own may do anything
-        message = ""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
-    raised_in = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
-    return {
-        "error": type(error).__name__,
-        "bases": [kind.__name__ for kind in type(error).__mro__],
-        "message": message,
-        "line": lines[-1] if lines else getattr(error, "lineno", None),
-        "missing": getattr(error, "name", None) if isinstance(error, ImportError) else None,
-        "own": not frames or frames[-1][0].f_code.co_filename == file,
-        "package": raised_in.partition(".")[0],
-    }
 
 
 def size_of(value: Any) -> str:
