@@ -70,6 +70,15 @@ def test_what_is_not_there_is_said_with_what_to_do(item: str, says: str) -> None
     assert f"`--with {item}`" in str(caught.value)
 
 
+def test_a_builtin_is_no_suggestion() -> None:
+    """IPython's own `open` is not what the user meant by `nope`."""
+    context = Context(named(("nope",)), {"open": open, "nodes": 1})
+    with pytest.raises(UsageError, match="did you mean `nodes`"):
+        context.describe(4_000)
+    with pytest.raises(UsageError, match="run the cell that defines it first"):
+        Context(named(("nope",)), {"open": open}).describe(4_000)
+
+
 def test_what_is_not_there_matters_only_when_somebody_is_asked() -> None:
     """A stored module is selected although a variable of its prompt is gone."""
     context = Context(named(("gone", "here")), {"here": 1})

@@ -35,6 +35,23 @@ async def test_a_module_is_tried_on_a_sample() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        (sales(1), "1 row"),
+        (sales(0), "0 rows"),
+        (np.ones((2, 2)), "all 2 rows"),
+        ({"march": sales()}, "1 item"),
+        ([1, 2, 3], "all 3 items"),
+    ],
+)
+async def test_what_was_tried_is_counted(value: Any, amount: str) -> None:
+    """Tables have rows, and containers items, be it one or none."""
+    verdict = await tried("def f(x):\n    return 1\n", {"x": value})
+
+    assert verdict.tried.startswith(f"tried on {amount}: ")
+
+
 async def test_small_data_is_tried_whole() -> None:
     """A table of fewer rows is copied whole, and the line says so."""
     verdict = await tried(MONTHLY, {"df": sales(24)})
@@ -179,7 +196,7 @@ async def test_a_hang_is_a_finding_with_its_line() -> None:
 
     assert verdict.proof == "failed"
     assert re.match(
-        r"line [23]: largest\(prices\) was not done after \d+ s on 1,000 sampled rows",
+        r"line [23]: largest\(prices\) was not done after \d+ s on 1,000 sampled items",
         verdict.findings[0],
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import pytest
 from trials import MONTHLY, sales, tried
 
@@ -56,6 +58,22 @@ async def test_examples_on_a_variable_see_all_of_it() -> None:
 
     assert verdict.proof == "passed"
     assert verdict.tried.startswith("tried on all 5,000 rows: ")
+
+
+async def test_an_example_that_differs_on_a_sample_is_not_proven() -> None:
+    """Of a table that is too large to be copied whole, the line does not say `not run`."""
+    large = pd.DataFrame({"a": np.zeros(7_000_000)})
+    source = "def rows(df):\n    return len(df)\n"
+    prompt = "Count.\n\n>>> rows(df)\n7000000\n"
+
+    alone = await tried(source, {"df": large}, prompt=prompt)
+    more = await tried(source, {"df": large}, prompt=f"{prompt}>>> rows([1])\n1\n>>> open('x')\n")
+
+    assert alone.proof == "unverified"
+    assert alone.line().startswith("1 example not proven (differs on the sample) · ")
+    assert more.line().startswith(
+        "1 of 1 example passed, 1 not proven (differs on the sample), 1 not run · "
+    )
 
 
 async def test_examples_that_need_each_other_run_together() -> None:

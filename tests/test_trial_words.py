@@ -175,6 +175,17 @@ def test_an_invented_column_is_what_the_code_writes(
     assert invented_column(error, message, code, {"df": ["month", "Revenue"]}) == key
 
 
+@pytest.mark.parametrize(
+    "code", ["x.loc['zz']", 'x.loc[["zz"]]', "x.loc[('zz', 1)]", "x.at['zz', 'a']"]
+)
+def test_a_rows_label_is_no_column(code: str) -> None:
+    """What the code looks up among the rows is no invented column, unless it is one elsewhere."""
+    frames = {"x": ["a"]}
+
+    assert invented_column("KeyError", "'zz'", code, frames) is None
+    assert invented_column("KeyError", "'zz'", f"{code}\nx['zz']", frames) == "zz"
+
+
 def test_the_nearest_columns_come_first() -> None:
     """The column that was meant stands first, and a wide table is cut."""
     columns = [f"c{number}" for number in range(20)] + ["Revenue", "revenue_eur"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from llmport_magic.modules.packages import MissingImport
 
 Safety = Literal["clean", "ask", "refuse"]
 Proof = Literal["passed", "failed", "unverified"]
-Status = Literal["passed", "failed", "not run"]
+Status = Literal["passed", "failed", "not proven", "not run"]
 # Labels of packages that only a call needs begin with this.
 NEEDS = "needs "
 
@@ -24,10 +25,10 @@ class ExampleOutcome:
     Attributes:
         source: its code.
         line: its line in the prompt.
-        status: `passed`, `failed` or `not run`.
+        status: `passed`, `failed`, `not run`, or `not proven`, as it differs on a sample.
         expected: what it shall give.
         got: what it gave, in one line.
-        reason: why it was not run.
+        reason: why it was not run, or is not proven.
     """
 
     source: str
@@ -114,19 +115,23 @@ class Verdict:
         return " · ".join(filter(None, parts))
 
     def _proof_text(self) -> str:
-        ran = [example for example in self.examples if example.status != "not run"]
-        passed = sum(example.status == "passed" for example in ran)
-        skipped = len(self.examples) - len(ran)
+        counts = Counter(example.status for example in self.examples)
+        ran = counts["passed"] + counts["failed"]
         if self.missing:
             return f"not run: needs {', '.join(missing.name for missing in self.missing)}"
         if self.broken:
             return "does not import"
         if not self.examples:
             return "no examples" if self.level != "static only" else "not run"
-        if not ran:
-            return f"{len(self.examples)} example{'s'[: len(self.examples) > 1]} not run"
-        text = f"{passed} of {len(ran)} example{'s'[: len(ran) > 1]} passed"
-        return f"{text}, {skipped} not run" if skipped else text
+        parts = [
+            (ran, f"{counts['passed']} of {ran}", "passed"),
+            (counts["not proven"], str(counts["not proven"]), "not proven (differs on the sample)"),
+            (counts["not run"], str(counts["not run"]), "not run"),
+        ]
+        told = [(of, number, what) for of, number, what in parts if of]
+        # The first of them says what is counted.
+        first = f"{told[0][1]} example{'s' * (told[0][0] > 1)} {told[0][2]}"
+        return ", ".join([first, *(f"{number} {what}" for _, number, what in told[1:])])
 
     def to_dict(self) -> dict[str, Any]:
         """Give the verdict as plain data, for the store and the log; `seen` is in neither."""

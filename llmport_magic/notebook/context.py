@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import hashlib
 import re
@@ -238,7 +239,10 @@ def _look_up(item: Named, namespace: Mapping[str, Any], cells: Sequence[str]) ->
         )
     first, *rest = item.name.split(".")
     if first not in namespace:
-        names = [name for name in namespace if not name.startswith("_")]
+        # IPython puts its own `open` among the user's names.
+        names = [
+            name for name in namespace if not name.startswith("_") and not hasattr(builtins, name)
+        ]
         near = difflib.get_close_matches(first, names, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "run the cell that defines it first"
         raise UsageError(

@@ -298,7 +298,8 @@ class Report:
         ):
             reason = f"it differs on {self._on()}: the whole may not"
             self._notes.append(f"{one_line(example.source, 60)} differs on the sample")
-            return ExampleOutcome(**{**_fields(outcome), "got": got, "reason": reason})
+            unproven = {"status": "not proven", "got": got, "reason": reason}
+            return ExampleOutcome(**{**_fields(outcome), **unproven})
         return ExampleOutcome(**{**_fields(outcome), "status": "failed", "got": got})
 
     # -- the line ----------------------------------------------------------------------------------
@@ -309,10 +310,7 @@ class Report:
         if not taken:
             names = ", ".join(f"`{sample.name}`" for sample in self._samples.taken)
             return f"a copy of {names}"
-        told = [
-            f"{sample.rows:,} sampled rows" if sample.is_part else f"all {sample.rows:,} rows"
-            for sample in taken
-        ]
+        told = [sample.amount for sample in taken]
         if len(taken) == 1:
             return told[0]
         return " and ".join(

@@ -53,6 +53,16 @@ class Sample:
         """Tell whether the copy holds only some of the rows."""
         return self.rows is not None and self.of is not None and self.rows < self.of
 
+    @property
+    def amount(self) -> str:
+        """Say how much the copy has: `all 24 rows`, `1,000 sampled items`; nothing for neither."""
+        if self.rows is None:
+            return ""
+        what = f"{'item' if ' of ' in self.shape else 'row'}{'s' * (self.rows != 1)}"
+        if self.is_part:
+            return f"{self.rows:,} sampled {what}"
+        return f"{'all ' * (self.rows > 1)}{self.rows:,} {what}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:

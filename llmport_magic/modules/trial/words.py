@@ -256,6 +256,8 @@ def _keys(text: str) -> list[str]:
 def _is_written(key: str, code: str) -> bool:
     """Tell whether the code names a column: as a text, an attribute, an argument, or in a query."""
     word = re.escape(key)
+    # What rows are called is no column.
+    code = re.sub(rf"\.(?:loc|at)\[[\[(\s]*(['\"]){word}\1", "", code)
     forms = (
         rf"(['\"]){word}\1",
         rf"\.{word}\b(?!\s*\()",
