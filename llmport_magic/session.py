@@ -43,6 +43,8 @@ class Session:
         self.id = uuid.uuid4().hex
         self.totals = Totals()
         self.waiting: dict[str, Waiting] = {}
+        # The prompt cell that `%llmport keep` inserted last, by the module's name.
+        self.kept: dict[str, str] = {}
         self.last_request: dict[str, Any] = {}
         self.last_asked = ("", "")
         self._places: dict[Path, _Place] = {}

@@ -250,6 +250,18 @@ def test_our_front_end_changes_the_prompts_cell(shell: Kernel) -> None:
     assert shell.value(f"{placed}['cell']['source']") == repr(changed)
 
 
+def test_a_second_example_goes_into_the_cell_of_the_first(shell: Kernel) -> None:
+    """The options of the cell stay, although the cell that `keep` inserted was not run."""
+    cell = CELL.replace("circle", "circle --tries 2 --no-cell", 1)
+    assert shell.run(cell, cell_id="p1").status == "ok"
+    first = shell.run("%llmport keep --yes circle.area(1)")
+    second = shell.run("%llmport keep circle.area(0) --yes")
+
+    assert second.status == "ok", second.error
+    assert second.next_cell == first.next_cell + "\n\n>>> circle.area(0)\n0.0"
+    assert second.next_cell.startswith("%%llmport circle --tries 2 --no-cell\n")
+
+
 def test_a_cell_that_was_edited_since_is_left_alone(shell: Kernel) -> None:
     """Where the front end does not change the cell, a new one comes below."""
     assert shell.run(FRONT + "front.answers_placing = False").status == "ok"

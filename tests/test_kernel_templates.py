@@ -43,6 +43,9 @@ def test_written_templates_are_ours_and_never_overwritten(shell: Kernel) -> None
     comments = [line for line in path.read_text("utf-8").split("\n") if line.startswith("#")]
     assert len(comments) > len(TEMPLATES)
 
+    same = shell.run("%llmport templates write mine.toml")
+    assert same.status == "ok", same.error
+    assert same.stdout == outcome.stdout.replace("written:", "there already, with this text:")
     path.write_text("mine")
     again = shell.run("%llmport templates write mine.toml")
     assert again.status == "error"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _USAGE = (
     "`%llmport keep EXPR` adds what EXPR gives now to the prompt as an example, as in "
-    "`%llmport keep circle.area(2)`; `--yes` before EXPR does not ask"
+    "`%llmport keep circle.area(2)`; `--yes` before or after EXPR does not ask"
 )
 _FLAGS = {"provider": "--provider", "model": "--model", "temperature": "-t", "with": "--with"}
 
@@ -42,7 +42,7 @@ class _PromptCell:
         made: the version that the cell made.
         first: its first line, which names the module.
         body: the prompt as it is written there.
-        text: the whole cell as it was run; empty where it was not run in this kernel.
+        text: the whole cell as it was run, or inserted by `keep`; empty where neither was here.
     """
 
     made: Version
@@ -64,7 +64,7 @@ def keep(words: list[str], shell: Any) -> None:
     _refuse_unknown(expression, name)
     example = _observe(expression, shell.user_ns, name)
     store = memory.store(settings)
-    cell = _prompt_cell(shell, store, version)
+    cell = _prompt_cell(shell, store, version, memory.kept.get(name, ""))
     written = _escaped(example)
     if written in cell.body:
         say(f"· the prompt of `{name}` has this example already")
@@ -80,7 +80,8 @@ def keep(words: list[str], shell: Any) -> None:
         return
     kept = _store(store, version, cell.made, prompt, verdict)
     memory.select(settings, kept)
-    where = _place(shell, f"{cell.first}\n{changed}", cell)
+    memory.kept[name] = f"{cell.first}\n{changed}".rstrip("\n")
+    where = _place(shell, memory.kept[name], cell)
     say(
         f"✓ {name} v{kept.number} · {verdict.line(allowed=not needs_consent(kept, settings))}",
         f"  {where}; running it selects v{kept.number}, the code that you have, and asks nobody",
@@ -94,8 +95,8 @@ def _read(line: str) -> tuple[str, bool]:
         UsageError: there is none, or it is none.
     """
     expression = line.strip()
-    is_agreed = expression.startswith("--yes ")
-    expression = expression.removeprefix("--yes ").strip()
+    is_agreed = expression.startswith("--yes ") or expression.endswith(" --yes")
+    expression = expression.removeprefix("--yes ").removesuffix(" --yes").strip()
     if not expression or expression.startswith("--"):
         raise UsageError(_USAGE)
     try:
@@ -199,10 +200,17 @@ def _raised_in(error: BaseException, name: str) -> bool:
 # -- the prompt's cell -------------------------------------------------------------------------
 
 
-def _prompt_cell(shell: Any, store: ModuleStore, version: Version) -> _PromptCell:
-    """Find the cell whose prompt made the version, or what the version was edited from."""
+def _prompt_cell(shell: Any, store: ModuleStore, version: Version, kept: str) -> _PromptCell:
+    """Find the cell whose prompt made the version, or what the version was edited from.
+
+    Args:
+        shell: IPython's shell.
+        store: where the version lies.
+        version: whose cell it is.
+        kept: the cell that `keep` inserted last, which need not have been run.
+    """
     line = store.lineage(version)
-    for text in reversed(cells.run_cells(shell)[:-1]):
+    for text in reversed([*cells.run_cells(shell)[:-1], kept]):
         first, _, body = text.partition("\n")
         magic, _, rest = first.strip().partition(" ")
         made = _made_by(rest, body, shell.user_ns, line) if magic == "%%llmport" else None
@@ -307,7 +315,6 @@ def _store(
 
 def _place(shell: Any, text: str, cell: _PromptCell) -> str:
     """Put the changed prompt into its cell where the front end can, else into a new one below."""
-    text = text.rstrip("\n")
     if cell.text and cell.made.cell_id:
         placed = comm.place(
             text, name=None, base=None, after=cell.made.cell_id, rewrite=True, was=cell.text

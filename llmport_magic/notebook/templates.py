@@ -70,16 +70,19 @@ def _write(path: Path, settings: Settings) -> list[str]:
     """Write our templates to a new file; nothing is overwritten.
 
     Raises:
-        UsageError: the file is there, or cannot be written.
+        UsageError: the file is there with another text, or cannot be written.
     """
+    text, told = _HEAD + shipped_text(), "written"
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(_HEAD + shipped_text())
+            file.write(text)
     except FileExistsError:
-        raise UsageError(
-            f"`{path}` is there, and nothing is overwritten: name another file, as in "
-            "`%llmport templates write mine.toml`"
-        ) from None
+        if not _holds(path, text):
+            raise UsageError(
+                f"`{path}` is there, and nothing is overwritten: name another file, as in "
+                "`%llmport templates write mine.toml`"
+            ) from None
+        told = "there already, with this text"
     except OSError as error:
         raise UsageError(f"cannot write `{path}`: {error.strerror}") from None
     full = path.resolve()
@@ -87,10 +90,17 @@ def _write(path: Path, settings: Settings) -> list[str]:
     now = f"now it is `{used}`, which is left as it is" if used else "until then ours are used"
     where = "in your own settings file, the variable LLMPORT_TEMPLATES, or `configure()`"
     return [
-        f"written: {full}",
+        f"{told}: {full}",
         f"set `templates = {str(full)!r}` {where}; {now}",
         "a settings file of the project that sets it counts once you allow it: `%llmport trust`",
     ]
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_text("utf-8") == text
+    except (OSError, ValueError):
+        return False
 
 
 _HEAD = """\
