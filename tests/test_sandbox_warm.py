@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from awaiting import PATIENCE, soon, until
@@ -78,6 +79,13 @@ async def test_the_first_check_is_cold_and_those_after_it_warm(go_on: threading.
 
     assert [(r.status, r.warm) for r in (first, second)] == [("ok", False), ("ok", True)]
     assert first.level == second.level
+
+
+def test_what_we_load_ourselves_is_not_loaded_ahead() -> None:
+    """That a request to a model loaded httpx does not say that the notebook uses it."""
+    assert httpx.__name__ in sys.modules
+    assert "httpx" not in dict(warming._libraries(None, JOB.memory_mb))
+    assert "httpx" in dict(warming._libraries(("httpx",), JOB.memory_mb))
 
 
 async def test_a_busy_worker_makes_no_check_wait() -> None:

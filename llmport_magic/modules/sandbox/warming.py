@@ -26,10 +26,11 @@ from llmport_magic.modules.sandbox.job import (
 from llmport_magic.modules.sandbox.process import command
 from llmport_magic.modules.sandbox.wrapping import Outer, View, view
 
-# Libraries that take long to import and that a fork can use.
+# Libraries that take long to import and that a fork can use. Not httpx: asking a model loads it,
+# so that it is loaded says nothing of the notebook.
 SLOW = (
     "numpy", "pandas", "matplotlib", "matplotlib.pyplot", "scipy", "scipy.stats", "scipy.optimize",
-    "sklearn", "statsmodels", "sympy", "networkx", "seaborn", "PIL", "requests", "httpx", "lxml",
+    "sklearn", "statsmodels", "sympy", "networkx", "seaborn", "PIL", "requests", "lxml",
     "bs4", "plotly", "torch",
 )  # fmt: skip
 
