@@ -142,7 +142,7 @@ def test_examples_may_use_what_is_named(shell: Kernel) -> None:
     named = shell.run(f"%%llmport sales --with df\n{prompt}", cell_id="p2")
 
     assert without.status == "error"
-    assert "name it with `--with`" in without.error
+    assert "name it with `--with df`" in without.error
     assert named.status == "ok", named.shown
     assert "1 of 1 example passed" in named.shown
     assert "tried on all 5,000 rows" in named.shown
