@@ -43,7 +43,7 @@ from llmport_magic.progress import (
 from llmport_magic.refusals import frozen, nobody_asked
 from llmport_magic.session import Session, Waiting
 from llmport_magic.settings import Settings
-from llmport_magic.specifying import record_change, specify, valid_version
+from llmport_magic.specifying import read_file, record_change, specify, valid_version
 
 if TYPE_CHECKING:
     from llmport_magic.modules.examples import Example
@@ -201,6 +201,8 @@ def _decide(request: ModuleRequest, session: Session) -> Decision:
     assert request.name is not None
     store = session.store(request.settings, request.sort)
     check_name(request.name, store)
+    if request.update and request.sort is SPECIFICATION and store.foreign_text(request.name):
+        read_file(store, request.name)  # a text that nothing can be changed in is no version
     current = session.current(request.settings, request.name, request.sort)
     return select_for_prompt(store, _cell(request), current)
 

@@ -122,6 +122,23 @@ def test_what_an_editor_wrote_is_refined(shell: Kernel) -> None:
     assert shell.value("lamp.horizon, lamp.emissions[0].matrix.arguments") == "(3, (0.7,))"
 
 
+@pytest.mark.parametrize("cell", [REFINE, "%%gmn lamp --update\nlook one step further\n"])
+def test_a_saved_text_that_is_not_valid_stays_in_its_file(shell: Kernel, cell: str) -> None:
+    """Where the user's own text is not valid, changing it fails, and again, and leaves it."""
+    made(shell)
+    path = shell.folder / "lamp.gmn"
+    mine = "# mine\n" + path.read_text("utf-8").rstrip().removesuffix("}")
+    path.write_text(mine, "utf-8")
+    answer(shell, *["LAMP"] * 2)
+    for _ in range(2):
+        outcome = shell.run(cell)
+        assert outcome.name == "GMNError", outcome.shown
+        assert "`lamp.gmn` is not valid: line " in outcome.error
+        assert path.read_text("utf-8") == mine
+    assert "1 version, v1 is current" in shell.run("%gmn history lamp").shown
+    assert shell.value("script.calls") == "1"
+
+
 def test_a_failing_refinement_leaves_the_old_one(shell: Kernel) -> None:
     """Where no answer is valid the specification stays as it was (S3-40)."""
     made(shell)

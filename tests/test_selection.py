@@ -226,6 +226,20 @@ def test_a_foreign_file_is_adopted_and_never_lost(book: Notebook, tmp_path: Path
     assert (zero.number, zero.source) == (0, "mine = 1\n")
 
 
+def test_an_update_that_failed_begins_with_the_saved_text_again(
+    book: Notebook, tmp_path: Path
+) -> None:
+    """What the user saved is what an update changes, also where a first one got no answer."""
+    first = book.prompt("area")
+    (tmp_path / "circle.py").write_text("def area(:\n", encoding="utf-8")
+    cell = CellPrompt(name="circle", prompt="sector", options={}, update=True)
+    unanswered = select_for_prompt(book.store, cell, first)
+    assert unanswered.parent is not None
+    assert unanswered.parent.source == "def area(:\n"
+    again = book.prompt("sector", update=True)
+    assert again.parent == unanswered.parent.id
+
+
 def test_regenerating_over_a_foreign_file_keeps_it(book: Notebook, tmp_path: Path) -> None:
     """`--regenerate` over a foreign file stores its text before it is replaced (S0-06)."""
     (tmp_path / "circle.py").write_text("mine = 1\n", encoding="utf-8")

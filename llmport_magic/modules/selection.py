@@ -97,7 +97,7 @@ def _select_for_update(
     # Another kernel's, where it is not the current one of this kernel.
     held = on_disk(store, cell.name)
     # What the user saved is what is to be changed, whatever ran before.
-    parent = store.adopt(cell.name) if foreign is not None else current
+    parent = store.adopt(cell.name) if foreign is not None else _saved(store, cell.name) or current
     if parent is None and (stored_so_far := store.versions(cell.name)):
         # Made in the panel, and its cell has not been run yet.
         parent = stored_so_far[-1]
@@ -122,6 +122,12 @@ def _select_for_update(
         file = store.path(cell.name).name
         notice = f"grew from v{parent.number}; {file} held v{held.number}, which stays stored"
     return Decision(act="call", parent=parent, key=_key(cell, parent), notice=notice)
+
+
+def _saved(store: ModuleStore, name: str) -> Version | None:
+    """Find the user's own text in the file, which an update that got no answer has kept."""
+    version = on_disk(store, name)
+    return version if version and version.origin == "file" else None
 
 
 def _made_by(store: ModuleStore, cell: CellPrompt, current: Version) -> Version | None:
