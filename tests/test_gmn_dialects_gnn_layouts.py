@@ -77,6 +77,7 @@ VERDICTS = {
     ),
     "undeclared": Verdict(True, ("`o` is not declared", "`s` is not declared")),
     "other_names": Verdict(True, ("left out, as an agent has its own or needs none: `β`",)),
+    "two_modalities": Verdict(True, ("left out, as an agent has its own or needs none",)),
     "two_levels": Verdict(True, ("`D_level1` is connected with `s_level2`",)),
     "groups": Verdict(
         False,

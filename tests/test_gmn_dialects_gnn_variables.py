@@ -47,6 +47,19 @@ def test_annotation_before_names() -> None:
     assert spec.preferences[0].over == "ψ"
 
 
+def test_several_modalities() -> None:
+    """`ObservationModality0` is an observation; what a model learns or saw before is no node."""
+    spec = parse(_text("two_modalities"))
+
+    assert [(each.name, each.size) for each in spec.modalities] == [("o_m0", 2), ("o_m1", 3)]
+    assert [(each.name, each.size) for each in spec.factors] == [("s_f0", 2)]
+    assert [each.over for each in spec.preferences] == ["o_m0", "o_m1"]
+    np.testing.assert_allclose(spec.A[1], [[0.7, 0.1], [0.2, 0.2], [0.1, 0.7]])
+    left_out = next(note for note in spec.notes if "left out" in note)
+    for name in ("s_prev", "s_tau1", "s_tau2", "gamma_obs", "sigma", "dirichlet_A"):
+        assert f"`{name}`" in left_out
+
+
 def test_numbers_stay_as_they_were_written() -> None:
     """What was rounded stays so in the specification; its arrays sum to 1."""
     spec = parse(_text("rounded"))

@@ -12,9 +12,14 @@ from llmport_magic.gmn.notation.dialects.literals import Literal, shape_of, size
 PRECISION = ("\N{GREEK SMALL LETTER GAMMA}", "gamma", "precision", "policy_precision")
 # Looked for in this order in what the annotation says: `PriorOverHiddenStates` is no state.
 _ONTOLOGY = (
+    ("precision", ""),
+    ("noise", ""),
+    ("concentration", ""),
+    ("dirichlet", ""),
     ("likelihood", "A"),
     ("emission", "A"),
-    ("observationm", "A"),
+    ("observationmodel", "A"),
+    ("observationmatrix", "A"),
     ("transition", "B"),
     ("preference", "C"),
     ("habit", "E"),
@@ -23,6 +28,7 @@ _ONTOLOGY = (
     ("prior", "D"),
     ("initial", "D"),
     ("nexthidden", ""),
+    ("previous", ""),
     ("policy", ""),
     ("hiddenstate", "s"),
     ("observation", "o"),
@@ -30,7 +36,7 @@ _ONTOLOGY = (
 )
 _BY_NAME = re.compile(r"([ABCDEsou])(?:_\w+|[0-9]+)?")
 _ENDING = re.compile(r"[^\W_0-9]+_?(.*)", re.DOTALL)
-_NEXT = re.compile(r"(?:_|^)(?:prime|next|tp1|t\+1)(?:_|$)|'")
+_NEXT = re.compile(r"(?:_|^)(?:prime|next|tp1|t\+1|prev|tau\d+)(?:_|$)|'")
 
 
 class Roles:
