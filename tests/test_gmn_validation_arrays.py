@@ -126,6 +126,25 @@ def test_a_transposed_matrix_is_not_turned() -> None:
     assert spec.A[0].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
+def test_actions_first_are_not_called_transposed() -> None:
+    """As many actions as states: both orders that the numbers can have are named (S3-33)."""
+    first = "[[[0.9, 0.2, 0], [0.1, 0.8, 0], [0, 0, 1]], [[0, 0, 1], [1, 0, 0], [0, 1, 0]], "
+    first += "[[0.5, 0, 0], [0.5, 1, 0], [0, 0, 1]]]"
+    text = small(transition=first).replace("node action a { size: 2 }", "node action a { size: 3 }")
+    (error,) = validate(text).errors
+
+    assert error.endswith(
+        "along `s` all do: [action, next, previous]? write `by(a, [ … ])` around these numbers; or "
+        "[previous, next, action]? the first axis is the state that follows"
+    )
+    mended = text.replace(first, f"by(a, {first})")
+    assert parse(mended).B[0][:, 0, 0].tolist() == [0.9, 0.1, 0]
+    turned = text.replace(
+        first, "by(a, [[[0.9, 0.1, 0], [0.3, 0.7, 0], [0, 0.5, 0.5]], identity, identity])"
+    )
+    assert "transposed?" in validate(turned).errors[0]
+
+
 def test_numbers_that_fit_in_two_orders_get_a_word() -> None:
     """As many actions as states may fit with the action first: how it is read is said (S3-33)."""
     goto = "[[[1, 1, 1], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [1, 1, 1], [0, 0, 0]], "

@@ -149,7 +149,7 @@ class _Assembly:
         array = self._expanded(name, field, value, axes, place)
         if array is None:
             return None
-        array, wrong, note = normalised(array, axes)
+        array, wrong, note = normalised(array, axes, plain=isinstance(value, tuple))
         if wrong:
             self.flaws.append(Flaw(name, field, f"`{name}`: {wrong}"))
             return None

@@ -20,9 +20,14 @@ _PERCENT = 100
 
 
 def normalised(
-    array: NDArray[np.float64], axes: Sequence[Axis]
+    array: NDArray[np.float64], axes: Sequence[Axis], *, plain: bool = True
 ) -> tuple[NDArray[np.float64], str, str]:
     """Divide each column along the first axis by its sum.
+
+    Args:
+        array: the numbers.
+        axes: what they are about.
+        plain: whether they were written as numbers, and not with a constructor.
 
     Returns:
         The array, what is wrong with it, and what is worth a word; both are empty where there is
@@ -42,7 +47,7 @@ def normalised(
     # A sum of 0.999 is within, whatever the binary numbers make of it.
     wrong = np.argwhere(off > TOLERANCE + 1e-12)
     if len(wrong):
-        return array, _not_one(array, sums, wrong, axes), ""
+        return array, _not_one(array, sums, wrong, axes, plain=plain), ""
     worst = float(off.max(initial=0.0))
     note = ""
     if worst > _EXACT:
@@ -53,7 +58,12 @@ def normalised(
 
 
 def _not_one(
-    array: NDArray[np.float64], sums: NDArray[Any], wrong: NDArray[Any], axes: Sequence[Axis]
+    array: NDArray[np.float64],
+    sums: NDArray[Any],
+    wrong: NDArray[Any],
+    axes: Sequence[Axis],
+    *,
+    plain: bool,
 ) -> str:
     at = tuple(int(index) for index in wrong[0])
     place = f"the column at {_place(at, axes[1:])} sums" if axes[1:] else "they sum"
@@ -62,8 +72,14 @@ def _not_one(
         return f"{text}: percent? write 0.9 for 90"
     for position in range(1, array.ndim):
         if bool((abs(array.sum(axis=position) - 1) <= TOLERANCE).all()):
-            first, other = axes[0], axes[position]
+            first, other, last = axes[0], axes[position], axes[-1]
             along = "each row does" if array.ndim == 2 else f"along `{other.name}` all do"  # noqa: PLR2004
+            if plain and position == 1 and last.what == "action" and last.size == first.size:
+                return (
+                    f"{text}; {along}: [action, next, previous]? write `by({last.name}, [ … ])` "
+                    "around these numbers; or [previous, next, action]? the first axis is the "
+                    f"{first.what} that follows"
+                )
             return (
                 f"{text}; {along}: transposed? the first axis is the {first.what} that follows, "
                 f"one row for each {first.what} of `{first.name}`"
