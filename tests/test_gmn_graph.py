@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
+from collections.abc import Callable
+from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -267,8 +270,25 @@ def test_it_is_legible_in_light_and_dark(scheme: str) -> None:
 def test_a_notebook_gets_text_and_picture() -> None:
     """A specification as a cell's value is its text, and the picture where one can be shown."""
     spec = explorer()
+    bundle = spec._repr_mimebundle_()
 
-    assert spec._repr_mimebundle_() == {
-        "text/plain": spec.to_text(),
-        "image/svg+xml": factor_graph(spec),
-    }
+    assert bundle.keys() == {"text/plain", "image/svg+xml", "text/html"}
+    assert bundle["text/plain"] == spec.to_text()
+    assert bundle["image/svg+xml"] == factor_graph(spec)
+
+
+@pytest.mark.parametrize("make", [explorer, hostile])
+def test_an_image_that_fits_its_page(make: Callable[[], Spec]) -> None:
+    """As HTML the picture is one image, not wider than its place, which says what it shows."""
+    spec = make()
+    tags: list[tuple[str, dict[str, str | None]]] = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign]
+    reader.feed(spec._repr_mimebundle_()["text/html"])
+    ((tag, found),) = tags
+
+    assert (tag, found["style"]) == ("img", "max-width:100%;height:auto")
+    assert (found["alt"] or "").startswith("Hidden states: ")
+    kind, _, data = (found["src"] or "").partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert base64.b64decode(data).decode() == factor_graph(spec)

@@ -331,6 +331,10 @@ class Spec:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show it as a factor graph."""
-        from llmport_magic.gmn.pictures.graph import factor_graph
+        from llmport_magic.gmn.pictures.graph import as_html, factor_graph
 
-        return {"text/plain": self.to_text(), "image/svg+xml": factor_graph(self)}
+        return {
+            "text/plain": self.to_text(),
+            "text/html": as_html(self),
+            "image/svg+xml": factor_graph(self),
+        }

@@ -2,12 +2,13 @@
 
 From the left: actions, transitions, hidden states, emissions, observations, and what is wanted.
 What can have a value is round, what relates values is square, and a dashed line brings in the step
-before. The picture has a background of its own, since JupyterLab shows an SVG as an image, which
-knows the colours of the browser and not those of the notebook.
+before. The picture has a background of its own, since a notebook shows it as an image, which knows
+the colours of the browser and not those of the notebook.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -89,6 +90,19 @@ def factor_graph(spec: Spec) -> str:
         "</svg>",
     ]
     return "\n".join(lines)
+
+
+def as_html(spec: Spec) -> str:
+    """Give the picture as an image that is never wider than its page.
+
+    JupyterLab cuts an SVG that is wider than a cell's output, and shows one of a notebook that it
+    does not trust not at all.
+    """
+    data = base64.b64encode(factor_graph(spec).encode()).decode()
+    return (
+        f'<img style="max-width:100%;height:auto" alt="{_safe(describe(spec))}" '
+        f'src="data:image/svg+xml;base64,{data}">'
+    )
 
 
 def describe(spec: Spec) -> str:
