@@ -12,6 +12,7 @@ from llmport_magic.notebook import completion
 from llmport_magic.notebook.gmn_options import (
     GMN_COMMANDS,
     GMN_OPTIONS,
+    REFINE_OPTIONS,
     parse_gmn_command,
     parse_gmn_line,
     parse_refine_line,
@@ -88,6 +89,12 @@ def test_a_bad_line_says_what_was_meant(line: str, says: str) -> None:
         "node state place { size: 3 }",
         "# a walker\n\nagent walker { type: explorer }\nnode state place { size: 3 }",
         "\n  node emission see {\n  to: sight }",
+        "```gmn\nnode state place { size: 3 }\n```",
+        "node state place: {\n  size: 3\n}",
+        '{"agent": {"name": "walker"}, "nodes": []}',
+        '```json\n{\n  "nodes": []\n}\n```',
+        "# GNN Example: a walker\n# Version: 1.0\n\n## GNNSection\nWalker\n",
+        "## StateSpaceBlock\ns[2]\n",
     ],
 )
 def test_a_specification_is_no_prompt(text: str) -> None:
@@ -95,6 +102,14 @@ def test_a_specification_is_no_prompt(text: str) -> None:
     with pytest.raises(UsageError, match="`%%gmn walker --validate`"):
         refuse_specification("walker", text)
     refuse_specification("walker", f"Change this as I say:\n{text}")
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ what }} in a grid", "# A walker\nwalks", "```\na walker\n```"]
+)
+def test_a_prompt_is_no_specification(text: str) -> None:
+    """A variable, a heading or a fence at its beginning makes a prompt no specification."""
+    refuse_specification("walker", text)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +131,11 @@ def test_feedback_is_said_as_people_write(line: str, feedback: str) -> None:
         (feedback,),
         True,
     )
+
+
+def test_a_refinement_takes_a_picture() -> None:
+    """What should change may be seen in a picture, as for `refine()` (S3-40)."""
+    assert parse_refine_line(["walker", "--image", "map.png", "as", "drawn"]).image == "map.png"
 
 
 @pytest.mark.parametrize("line", ["", "walker", 'walker ""', "walker --type explorer add"])
@@ -150,6 +170,9 @@ def test_help_names_every_option() -> None:
     shown = options_help(GMN_OPTIONS)
     assert [flag for flags, *_ in GMN_OPTIONS for flag in flags if flag not in shown] == []
     assert [name for name in GMN_COMMANDS if f"%gmn {name}" not in _USAGE] == []
+    refining = _USAGE[_USAGE.index("%gmn refine") : _USAGE.index("%gmn validate")]
+    refused = [flags for flags, *_ in {*GMN_OPTIONS} - {*REFINE_OPTIONS}]
+    assert [flags[-1] for flags in refused if flags[-1] not in refining] == []
     assert {*GMN_COMMANDS, ""} == {*_COMMANDS, "refine"}
 
 

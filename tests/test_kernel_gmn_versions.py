@@ -139,6 +139,25 @@ def test_a_saved_text_that_is_not_valid_stays_in_its_file(shell: Kernel, cell: s
     assert shell.value("script.calls") == "1"
 
 
+def test_a_saved_text_is_checked_and_told(shell: Kernel) -> None:
+    """`%gmn validate` checks the user's own text beside the version; `%gmn plot` names it."""
+    made(shell)
+    path = shell.folder / "lamp.gmn"
+    path.write_text("# mine\n" + path.read_text("utf-8"), "utf-8")
+    checked = shell.run("%gmn validate lamp").shown
+    assert "✓ lamp · valid" in checked
+    assert "✓ lamp.gmn · valid" in checked
+    path.write_text("garbage {", "utf-8")
+    for line in ("%gmn validate lamp", "%gmn validate"):
+        failed = shell.run(line)
+        assert failed.name == "GMNError"
+        assert "✓ lamp · valid" in failed.shown
+        assert "✗ lamp.gmn · not valid" in failed.shown
+    plotted = shell.run("%gmn plot lamp 2")
+    assert plotted.status == "ok", plotted.shown
+    assert "`lamp.gmn` holds another text, which was not run" in plotted.shown
+
+
 def test_a_failing_refinement_leaves_the_old_one(shell: Kernel) -> None:
     """Where no answer is valid the specification stays as it was (S3-40)."""
     made(shell)

@@ -40,7 +40,8 @@ STEPS = 10
 _MOST_STEPS = 10_000
 _USAGE = """\
 %gmn                          the stored specifications
-%gmn refine NAME FEEDBACK     a new version, changed as FEEDBACK says; options as for `%%gmn`
+%gmn refine NAME FEEDBACK     a new version, changed as FEEDBACK says; options as for `%%gmn`,
+                              but not --type, --validate, --base and --update
 %gmn validate [NAME]          check one, or all; no model is asked
 %gmn plot NAME [STEPS] [--seed N] [--dark]
                               run its agent in its own world; beliefs, entropy, free energy
@@ -108,8 +109,12 @@ def _in_own_file(name: str) -> Spec | None:
     """Give what the user wrote into the file of a name."""
     from llmport_magic.gmn.validation import validate
 
-    text = session().store(resolve(), SPECIFICATION).foreign_text(name)
+    text = _own_text(name)
     return None if text is None else validate(text).spec
+
+
+def _own_text(name: str) -> str | None:
+    return session().store(resolve(), SPECIFICATION).foreign_text(name)
 
 
 def _stored(name: str) -> Spec | None:
@@ -119,8 +124,6 @@ def _stored(name: str) -> Spec | None:
 
 
 def _validate(words: list[str], shell: Any) -> None:
-    from llmport_magic.gmn.validation import validate
-
     if len(words) > 1:
         raise UsageError("one is checked, or all: `%gmn validate [NAME]`")
     known = session().store(resolve(), SPECIFICATION).names()
@@ -128,16 +131,24 @@ def _validate(words: list[str], shell: Any) -> None:
         say("no specifications yet: `%%gmn NAME` and a prompt below make one")
     failed: list[str] = []
     for name in words or known:
-        source = _text_of(name, shell)
-        report = bridge.run(bridge.in_thread(validate, source))
-        head = f"✓ {name} · valid" if report.ok else f"✗ {name} · not valid"
-        say(head, *(f"  {each.level}: {harmless(str(each))}" for each in report.findings))
-        if report.spec is not None:
-            say(*in_words(report.spec))
-        else:
-            failed += report.errors
+        texts = {name: _text_of(name, shell), f"{name}.gmn": _own_text(name)}
+        for what, source in texts.items():
+            if source is not None:
+                failed += _checked(what, source)
     if failed:
         raise GMNError(f"not valid: {failed[0]}", findings=failed)
+
+
+def _checked(what: str, source: Any) -> tuple[str, ...]:
+    """Check a text and say what was found; gives the errors."""
+    from llmport_magic.gmn.validation import validate
+
+    report = bridge.run(bridge.in_thread(validate, source))
+    head = f"✓ {what} · valid" if report.ok else f"✗ {what} · not valid"
+    say(head, *(f"  {each.level}: {harmless(str(each))}" for each in report.findings))
+    if report.spec is not None:
+        say(*in_words(report.spec))
+    return report.errors
 
 
 def _text_of(name: str, shell: Any) -> Any:
@@ -169,6 +180,11 @@ def _plot(words: list[str], shell: Any) -> None:
     bundle = {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": said}
     display(bundle, raw=True)
     say(f"✓ {name} · {harmless(said)} · seed {seed}")
+    if _own_text(name) is not None and spec != _in_own_file(name):
+        say(
+            f"· `{name}.gmn` holds another text, which was not run: "
+            f"`%gmn validate {name}` checks it"
+        )
 
 
 def _export(words: list[str], shell: Any) -> None:

@@ -33,6 +33,7 @@ _LIMITS: tuple[Option, ...] = (
     (("--max-factors",), "max_factors", "N", "at most N factors"),
     (("--horizon",), "horizon", "N", "look exactly N steps ahead"),
 )
+_IMAGE: Option = (("--image",), "image", "FILE", "a picture of a diagram, for a model that sees")
 _OF_ALL = tuple(each for each in CELL_OPTIONS if each[1] != "context")
 GMN_OPTIONS: tuple[Option, ...] = (
     (
@@ -42,7 +43,7 @@ GMN_OPTIONS: tuple[Option, ...] = (
         "general, explorer, trader, coordinator, analyst, creative",
     ),
     *_LIMITS,
-    (("--image",), "image", "FILE", "a picture of a diagram, for a model that sees"),
+    _IMAGE,
     (("--validate",), "validate", None, "the text below is a specification: no model is asked"),
     (("--base",), "base", "VERSION", "with --validate: the version that the text grew out of"),
     *_OF_ALL,
@@ -51,13 +52,22 @@ GMN_OPTIONS: tuple[Option, ...] = (
 _OF_VALIDATE = ("--validate", "--base", "--no-cell", "--no-log", *(o[0][0] for o in _LIMITS))
 REFINE_OPTIONS: tuple[Option, ...] = (
     *_LIMITS,
+    _IMAGE,
     *(each for each in _OF_ALL if each[1] != "update"),
 )
 PLOT_OPTIONS: tuple[Option, ...] = (
     (("--seed",), "seed", "N", "of the agent and its world"),
     (("--dark",), "dark", None, "light lines on a dark ground"),
 )
-_SPECIFICATION = re.compile(r"\s*(#[^\n]*\n\s*)*(node\s+\w+\s+\w+|agent\s+\w+)\s*\{")
+# As its beginning, behind comments and in a fence: blocks, JSON, or a heading of a GNN file.
+_SPECIFICATION = re.compile(
+    r"""\s*(\#[^\n]*\n\s*)*(```\w*\s*)?(
+        (node\s+\w+\s+\w+|agent\s+\w+)\s*:?\s*\{
+        |\{\s*"
+        |\#\#?\s*(GNNSection|GNNVersionAndFlags|StateSpaceBlock|InitialParameterization)\b
+    )""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
