@@ -256,13 +256,17 @@ def test_an_unknown_type_is_named_with_the_known() -> None:
         ({"max_states": 0}, "`max_states` is a number of 1 or more, not `0`"),
         ({"max_states": "5"}, "not `5`"),
         ({"horizon": True}, "not `True`"),
+        ({"horizon": 1001}, "`horizon` is 1,001, and 1,000 is the most"),
+        ([3], r"constraints have names, as .*, unlike `\[3\]`"),
     ],
 )
-def test_bad_constraints_are_refused(given: dict[str, Any], told: str) -> None:
+def test_bad_constraints_are_refused(given: Any, told: str) -> None:
     """What cannot be enforced is not taken silently (S3-24)."""
     with pytest.raises(ValueError, match=told):
         Wish.of("x", constraints=given)
-    assert Wish.of("x", constraints={"max_states": None}).constraints == {}
+    assert Wish.of("x", constraints={"max_states": None, "horizon": 1000}).constraints == {
+        "horizon": 1000
+    }
 
 
 def test_examples_are_checked() -> None:
@@ -281,6 +285,13 @@ def test_nothing_is_no_wish(prompt: str) -> None:
         Wish.of(prompt)
     with pytest.raises(ValueError, match="say what should change"):
         Wish.of(prompt, current=good())
+
+
+@pytest.mark.parametrize("prompt", [None, 5])
+def test_what_is_no_text_is_no_wish(prompt: Any) -> None:
+    """A prompt that is no text is refused: `None` would be asked for as a word (S3-20)."""
+    with pytest.raises(UsageError, match="the prompt is a text, not"):
+        Wish.of(prompt)
 
 
 def test_a_change_sends_what_is_there() -> None:

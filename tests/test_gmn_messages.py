@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gmn_runs import explorer
+from gmn_runs import explorer, rat
 
-from llmport_magic.errors import GMNError
-from llmport_magic.gmn import Agent, GridWorld, parse, validate
+from llmport_magic.errors import GMNError, UsageError
+from llmport_magic.gmn import Agent, GridWorld, Process, parse, validate
 
 LAMP = """\
 agent lamp {{ horizon: 1 }}
@@ -133,6 +133,10 @@ class Mute:
         (None, r"NoneType has no `reset` and no `step`: give a world with `reset`, `step`"),
         (explorer(), r"Spec has no `reset` and no `step`: .*such as `spec.environment\(\)`"),
         (Mute(), r"Mute has no `state` and no `done`"),
+        (GridWorld, r"GridWorld is a class: make a world of it, `GridWorld\(\)`"),
+        (GridWorld(4, 4), "made for 25 observations, and the world has 16: make both the same"),
+        (GridWorld(6, 6), "made for 25 observations, and the world has 36"),
+        (rat().environment(), "made for 25 observations, and the world has 4 and 3 and 3"),
         (Number(), r"`state` of Number is 0: give a tuple, an index for each factor"),
     ],
 )
@@ -140,6 +144,22 @@ def test_what_is_no_world_is_refused(world: Any, said: str) -> None:
     """What an agent cannot be run in is refused with what is missing (S3-46)."""
     with pytest.raises(GMNError, match=said):
         explorer().agent(policy_len=1).run(world, steps=2)
+
+
+def test_what_does_not_fit_is_refused_in_a_line() -> None:
+    """A limit, a model and a specification of another type are named as what they are."""
+    with pytest.raises(UsageError, match="`max_states` is 'a': give a whole number"):
+        validate(explorer(), max_states="a")  # type: ignore[arg-type]
+    with pytest.raises(GMNError, match="made of a specification or a `Model`, not of int"):
+        Process(5)  # type: ignore[arg-type]
+    with pytest.raises(GMNError, match="`diff` compares with a `Spec`, not str"):
+        explorer().diff("node state s { size: 2 }")  # type: ignore[arg-type]
+
+
+def test_agents_and_worlds_say_what_they_are() -> None:
+    """An agent and a world as the value of a cell are a line of words (S3-46)."""
+    assert repr(explorer().agent(policy_len=2)) == "<Agent: location; 25 policies of 2 steps>"
+    assert repr(GridWorld(3, 3)) == "<GridWorld: location>"
 
 
 @pytest.mark.parametrize("steps", ["5", 2.5, 0, None])

@@ -326,6 +326,8 @@ class Spec:
 
     def diff(self, other: Spec) -> str:
         """Give what is different in another one, as a unified diff of the texts; often nothing."""
+        if not isinstance(other, Spec):
+            raise GMNError(f"`diff` compares with a `Spec`, not {type(other).__name__}: parse it")
         before, after = (each.to_text().splitlines(keepends=True) for each in (self, other))
         return "".join(difflib.unified_diff(before, after, self.name, other.name))
 

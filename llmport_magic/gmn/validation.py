@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llmport_magic.errors import GMNError
+from llmport_magic.errors import GMNError, UsageError
 from llmport_magic.gmn.arrays.assembly import assemble
 from llmport_magic.gmn.arrays.limits import MAX_NODES, Flaw, asked_flaws, size_flaws
 from llmport_magic.gmn.arrays.model import Model
@@ -45,7 +45,18 @@ def validate(
         max_observations: how many values all observation nodes may have together.
         max_factors: how many state nodes there may be.
         horizon: how many steps a policy looks ahead: exactly that many, for fewer see less.
+
+    Raises:
+        UsageError: a limit is no whole number; it is a `ValueError`.
     """
+    asked = {
+        "max_states": max_states,
+        "max_actions": max_actions,
+        "max_observations": max_observations,
+        "max_factors": max_factors,
+        "horizon": horizon,
+    }
+    _refuse_other_than_numbers(asked)
     nodes, found, dialect = read(source)
     if len(nodes) > MAX_NODES:
         text = (
@@ -63,13 +74,6 @@ def validate(
         flaws = [flaw for flaw in flaws if flaw.node not in ("agent", "habit")]
         findings += [_finding(flaw, nodes) for flaw in flaws]
         return Report(_ordered(findings), None, dialect)
-    asked = {
-        "max_states": max_states,
-        "max_actions": max_actions,
-        "max_observations": max_observations,
-        "max_factors": max_factors,
-        "horizon": horizon,
-    }
     model, flaws = assemble(spec)
     flaws += [*size_flaws(spec), *asked_flaws(spec, asked)]
     # Another dialect tells itself in which order it has read its numbers.
@@ -82,6 +86,12 @@ def validate(
     # Its arrays are made already: the first use of `Spec.model` need not make them again.
     vars(spec)["model"] = model
     return Report(ordered, spec, dialect)
+
+
+def _refuse_other_than_numbers(asked: Mapping[str, Any]) -> None:
+    for name, most in asked.items():
+        if most is not None and not hasattr(most, "__index__"):
+            raise UsageError(f"`{name}` is {most!r}: give a whole number")
 
 
 def parse(source: str | Mapping[str, Any] | Spec) -> Spec:

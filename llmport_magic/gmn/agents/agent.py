@@ -113,6 +113,13 @@ class Agent:
         self._seeable = tuple(map(len, model.A))
         self.reset()
 
+    def __repr__(self) -> str:
+        """Say what it is made for."""
+        return (
+            f"<Agent: {', '.join(self.model.factors)}; {len(self.policies):,} policies of "
+            f"{self.policies.shape[1]} steps>"
+        )
+
     def reset(self) -> None:
         """Begin anew: the initial beliefs, and the generator at its seed."""
         self._random = generator(self.seed)

@@ -66,13 +66,17 @@ class Process:
         factors: the names of what its state is made of.
 
     Raises:
-        GMNError: `start` does not fit the model.
+        GMNError: there is no model, or `start` does not fit it.
     """
 
     def __init__(
         self, source: Model | Spec, seed: int = 0, *, start: Sequence[int] | None = None
     ) -> None:
         self.model = source.model if isinstance(source, Spec) else source
+        if not isinstance(self.model, Model):
+            raise GMNError(
+                f"a world is made of a specification or a `Model`, not of {type(source).__name__}"
+            )
         self.factors = self.model.factors
         self._seed = seed
         self._start = None if start is None else tuple(start)
@@ -111,6 +115,10 @@ class Process:
     def done(self) -> bool:
         """Never: a model says nothing of an end."""
         return False
+
+    def __repr__(self) -> str:
+        """Say what it is a world of."""
+        return f"<{type(self).__name__}: {', '.join(self.factors)}>"
 
     def _observe(self) -> tuple[int, ...]:
         return tuple(

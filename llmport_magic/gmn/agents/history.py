@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmport_magic.errors import GMNError
+from llmport_magic.gmn.arrays.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from llmport_magic.gmn.agents.agent import Agent
     from llmport_magic.gmn.agents.environment import Environment
-    from llmport_magic.gmn.arrays.model import Model
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -298,7 +298,11 @@ def run(
     """
     if not isinstance(steps, int | np.integer) or steps < 1:
         raise GMNError(f"`steps` is {steps!r}; give 1 or more, a whole number")
+    if isinstance(environment, type):
+        name = environment.__name__
+        raise GMNError(f"{name} is a class: make a world of it, `{name}()`")
     _require(environment, "reset", "step")
+    _compare(agent.model, getattr(environment, "model", None))
     agent.reset()
     observation = environment.reset()
     _require(environment, "state", "done")
@@ -325,6 +329,25 @@ def run(
         world=tuple(getattr(environment, "factors", ())),
         ended=ended,
     )
+
+
+def _compare(own: Model, world: object) -> None:
+    """Refuse a world whose observations and actions are not as many as the agent's."""
+    if not isinstance(world, Model):
+        return
+    for what, ours, theirs in (
+        ("observations", [len(each) for each in own.A], [len(each) for each in world.A]),
+        ("actions", list(own.controls), list(world.controls)),
+    ):
+        if ours != theirs:
+            raise GMNError(
+                f"the agent is made for {_counts(ours)} {what}, and the world has "
+                f"{_counts(theirs)}: make both the same"
+            )
+
+
+def _counts(sizes: Sequence[int]) -> str:
+    return " and ".join(map(str, sizes)) or "no"
 
 
 def _require(environment: object, *names: str) -> None:

@@ -25,7 +25,7 @@ from llmport_magic.gmn.spec import (
 )
 
 AGENT_TYPES = ("general", "explorer", "trader", "coordinator", "analyst", "creative")
-_MAX_HORIZON = 1_000
+MAX_HORIZON = 1_000
 _CELLS = re.compile(r"\s*\d+\s*[x×*]\s*\d+\s*")  # noqa: RUF001 - what models write
 
 
@@ -367,7 +367,7 @@ class _Builder(Naming):
             empty,
             name=fields.name,
             agent_type=self._agent_type(fields),
-            horizon=fields.integer("horizon", _MAX_HORIZON) or empty.horizon,
+            horizon=fields.integer("horizon", MAX_HORIZON) or empty.horizon,
             precision=fields.real("precision") or empty.precision,
             description=fields.text("description"),
         )

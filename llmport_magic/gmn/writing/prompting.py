@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import GMNError, UsageError
+from llmport_magic.gmn.notation.building import MAX_HORIZON
 from llmport_magic.llm.messages import Image, LLMRole, Message
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ def checked_constraints(given: Mapping[str, Any] | None) -> Mapping[str, int]:
     """Give the limits that a specification must keep.
 
     Raises:
-        UsageError: an unknown limit, or one that is no number of 1 or more; it is a `ValueError`.
+        UsageError: an unknown limit, or one that no specification can keep; it is a `ValueError`.
     """
     known = texts()["limits"]
     found = {}
+    if given is not None and not isinstance(given, Mapping):
+        raise UsageError(f'constraints have names, as {{"max_states": 10}}, unlike `{given}`')
     for name, value in (given or {}).items():
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
@@ -69,6 +72,11 @@ def checked_constraints(given: Mapping[str, Any] | None) -> Mapping[str, int]:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UsageError(f"the constraint `{name}` is a number of 1 or more, not `{value}`")
+        if name == "horizon" and value > MAX_HORIZON:
+            raise UsageError(
+                f"the constraint `horizon` is {value:,}, and {MAX_HORIZON:,} is the most that a "
+                "specification can have"
+            )
         found[name] = value
     return MappingProxyType(found)
 
@@ -111,11 +119,13 @@ class Wish:
             GMNError: an example is no valid specification.
         """
         pictures = tuple(images)
-        if not str(prompt).strip() and (current is not None or not pictures):
+        if not isinstance(prompt, str):
+            raise UsageError(f"the prompt is a text, not {type(prompt).__name__}: say a sentence")
+        if not prompt.strip() and (current is not None or not pictures):
             what = "say what should change" if current is not None else "say what the agent is"
             raise UsageError(f"there is nothing to go by: {what}, in a sentence")
         return cls(
-            prompt=str(prompt).strip(),
+            prompt=prompt.strip(),
             agent_type=checked_type(agent_type),
             constraints=checked_constraints(constraints),
             examples=_checked_examples(examples or ()),
