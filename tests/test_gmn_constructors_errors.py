@@ -102,6 +102,15 @@ TWO = state("two", 2, "off", "on")
             "`noisy(0.9, q=2)`: got an unexpected keyword argument 'q'; it is `noisy(p)`",
         ),
         (
+            "grid(cols=5)",
+            (ROOMS, ROOMS, GO),
+            "transition",
+            (
+                "`grid(cols=5)`: it has no `cols` (did you mean `columns`?); it is "
+                "`grid(rows, columns, slip=0.0, wrap=false, walls=[])`"
+            ),
+        ),
+        (
             "noisy(90)",
             (SIGHT, state("s", 3)),
             "emission",

@@ -192,7 +192,7 @@ def test_names_where_a_model_has_none() -> None:
 
     assert history.factors == ("factor 0",)
     assert list(history.actions("control 0")) == [0, 1]
-    assert history.moment(0) == "step 0: 0"
+    assert history.moment(0) == "step 0, then 0"
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import warnings
+import weakref
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -331,8 +334,20 @@ def test_a_frame_shows_its_step(walk: History, maze: History) -> None:
     assert axes.get_title() == walk.moment(3)
     bars = [bar.get_width() for bar in frame(maze, "context", 0).patches]
     assert bars == pytest.approx([0.5, 0.5])
-    assert maze.moment(0) == "step 0: cue"
+    assert maze.moment(0) == "step 0, then cue"
     assert maze.moment(2) == "step 2"
+
+
+def test_an_animation_that_is_not_shown_says_nothing(walk: History) -> None:
+    """One that is thrown away leaves no warning of matplotlib in the cell after it."""
+    animation = walk.animate("location")
+    gone = weakref.ref(animation)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del animation
+        gc.collect()
+    assert gone() is None
+    assert not told
 
 
 def test_a_walk_is_saved_and_played(maze: History, tmp_path: Path) -> None:

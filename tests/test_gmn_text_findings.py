@@ -92,6 +92,14 @@ from llmport_magic.gmn.notation.text import MAX_BYTES, read_text
             ),
         ),
         (
+            "goal(3, 2.0)",
+            "{ left: 1 }",
+            (
+                "line 6, column 45: a block cannot be a value; write a list, or a constructor "
+                "such as `goal(LABEL)`"
+            ),
+        ),
+        (
             "noisy(0.9)",
             "[[NaN, 1], [0, 1]]",
             "line 4, column 53: `matrix` of `see`: `NaN` is not a finite number",

@@ -68,11 +68,7 @@ def validate(
     spec, more = build(nodes)
     findings = [*found, *more]
     if spec is None:
-        rest = _without_errors(nodes, findings)
-        flaws = assemble(rest)[1] if rest is not None else []
-        # How many policies there are is not known where a node is left out.
-        flaws = [flaw for flaw in flaws if flaw.node not in ("agent", "habit")]
-        findings += [_finding(flaw, nodes) for flaw in flaws]
+        findings += [_finding(flaw, nodes) for flaw in _other_flaws(nodes, findings)]
         return Report(_ordered(findings), None, dialect)
     model, flaws = assemble(spec)
     flaws += [*size_flaws(spec), *asked_flaws(spec, asked)]
@@ -160,6 +156,14 @@ def _is_meant(node: Node, flaw: Flaw) -> bool:
 
 
 # -- what can be looked at in spite of errors ------------------------------------------------------
+
+
+def _other_flaws(nodes: Sequence[Node], findings: Sequence[Finding]) -> list[Flaw]:
+    """Give what is wrong with the nodes that can be looked at all the same."""
+    rest = _without_errors(nodes, findings)
+    flaws = assemble(rest)[1] if rest is not None else []
+    # How many policies there are is not known where a node is left out.
+    return [flaw for flaw in flaws if flaw.node not in ("agent", "habit")]
 
 
 def _without_errors(nodes: Sequence[Node], findings: Sequence[Finding]) -> Spec | None:

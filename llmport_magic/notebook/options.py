@@ -47,7 +47,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
         ("--regenerate", "--overwrite"),
         "regenerate",
         None,
-        "ask again although this prompt's module is stored",
+        "ask again although an answer to this prompt is stored",
     ),
     (
         ("--with",),

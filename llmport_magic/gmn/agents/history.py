@@ -221,11 +221,11 @@ class History:
         return labels[index] if labels else str(index)
 
     def moment(self, step: int) -> str:
-        """Say which step it is and what was done next: `step 3: right`; the last did nothing."""
+        """Say which step it is and what was done next: `step 3, then right`; not for the last."""
         if not self.controls or step == len(self) - 1:
             return f"step {step}"
         action = zip(self.controls, self.steps[step].action, strict=True)
-        return f"step {step}: {', '.join(self.label(name, index) for name, index in action)}"
+        return f"step {step}, then {', '.join(self.label(name, index) for name, index in action)}"
 
     # -- pictures ----------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class _Reader(ValueReader):
     def _node(self, place: tuple[int, int]) -> None:
         words, bare = self._header()
         kind, name = self._kind_and_name(words, place)
-        self.node = name
+        self.node, self.kind = name, kind
         braces = self.scan.piece == "{"
         if braces:
             self.scan.advance()

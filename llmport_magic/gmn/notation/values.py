@@ -14,6 +14,7 @@ from llmport_magic.gmn.notation.scanner import (
     number,
     unquoted,
 )
+from llmport_magic.gmn.notation.spellings import kind_of
 
 _CONSTANTS = {"true": True, "false": False}
 _NOTHING = {"none", "null"}
@@ -32,6 +33,8 @@ class ValueReader:
         self.scan = Scanner(text)
         self.found = Findings()
         self.node = ""
+        # Of that node, as it is written.
+        self.kind = ""
         # How many brackets are open where something cannot be read.
         self.open = 0
 
@@ -66,9 +69,8 @@ class ValueReader:
             line = scan.text[scan.at : scan.at + 30].partition("\n")[0]
             return f"the text that begins with {quoted(line)} has no closing quote"
         if scan.piece == "{":
-            return (
-                "a block cannot be a value; write a list, or a constructor such as `by(NAME, […])`"
-            )
+            such = "goal(LABEL)" if kind_of(self.kind) == "preference" else "by(NAME, […])"
+            return f"a block cannot be a value; write a list, or a constructor such as `{such}`"
         if scan.text.startswith(("...", "…"), scan.at):
             return "`...` leaves something out: write every value, or a constructor"
         return f"{quoted(scan.piece)} is no value"

@@ -63,6 +63,9 @@ def _animation_class() -> type[FuncAnimation]:
     class Walk(FuncAnimation):
         """One that a notebook plays without a setting of its own."""
 
+        def __del__(self) -> None:
+            """Say nothing where it was not shown: in a notebook that is no mistake."""
+
         def _repr_html_(self) -> str:
             player: str = self.to_jshtml()
             return player

@@ -149,6 +149,11 @@ def _bound(known: Constructor, call: Call) -> inspect.BoundArguments:
     signature = inspect.signature(known.make)
     here, *parameters = signature.parameters.values()
     del here
+    known_names = [each.name for each in parameters]
+    for name, _ in call.named:
+        near = difflib.get_close_matches(name[:_COMPARED].lower(), known_names, n=1)
+        if near and name not in known_names:
+            raise TypeError(f"it has no `{name}` (did you mean `{near[0]}`?)")
     return signature.replace(parameters=parameters).bind(*call.arguments, **dict(call.named))
 
 
