@@ -201,7 +201,8 @@ def _decide(request: ModuleRequest, session: Session) -> Decision:
     assert request.name is not None
     store = session.store(request.settings, request.sort)
     check_name(request.name, store)
-    if request.update and request.sort is SPECIFICATION and store.foreign_text(request.name):
+    own = store.foreign_text(request.name) if request.sort is SPECIFICATION else None
+    if request.update and own is not None:
         read_file(store, request.name)  # a text that nothing can be changed in is no version
     current = session.current(request.settings, request.name, request.sort)
     return select_for_prompt(store, _cell(request), current)
