@@ -17,6 +17,7 @@ from llmport_magic.errors import VerificationError
 from llmport_magic.modules.comparison import Observation, compare, one_line
 from llmport_magic.modules.examples import Example, bound_names, loaded_names
 from llmport_magic.modules.gate import check_text, parse_module
+from llmport_magic.modules.outside import kept_away
 from llmport_magic.modules.packages import (
     MissingImport,
     distribution_for,
@@ -29,18 +30,12 @@ from llmport_magic.modules.policy.review import PolicyReport, assess
 from llmport_magic.modules.sandbox import sandboxing
 from llmport_magic.modules.sandbox.job import ImportFailure, SandboxJob, SandboxResult
 from llmport_magic.modules.trial.running import with_trial
-from llmport_magic.modules.trial.samples import OUTSIDE, Subject, Trying, examples_on_copies
+from llmport_magic.modules.trial.samples import Subject, Trying, examples_on_copies
 from llmport_magic.modules.verdict import NEEDS, ExampleOutcome, Safety, Verdict
 from llmport_magic.settings import Settings
 
 __all__ = ["ExampleOutcome", "Verdict", "check_plain", "verify"]
 
-_NETWORK_ERRORS = frozenset(
-    {"URLError", "gaierror", "ConnectionError", "ConnectError", "NewConnectionError",
-     "ClientConnectorError", "ConnectTimeout"}
-)  # fmt: skip
-_NOT_ALLOWED = "the sandbox does not allow what it does"
-_NO_NETWORK = "it needs the network"
 _ON_COPIES = "it needs a variable of the notebook"
 
 
@@ -103,7 +98,7 @@ async def verify(
     verdict = await asyncio.to_thread(_before_running, candidate)
     if verdict.proof == "unverified" and not verdict.missing and _may_run(verdict, candidate):
         verdict = await _run(candidate, verdict)
-        ran = not verdict.missing and not verdict.broken and verdict.level != "static only"
+        ran = not verdict.environment and not verdict.broken and verdict.level != "static only"
         if trying is not None and ran:
             verdict = await _try(candidate, verdict, trying)
     return replace(verdict, seconds=round(time.monotonic() - candidate.begun, 4))
@@ -281,10 +276,13 @@ def _not_imported(candidate: _Candidate, before: Verdict, failure: ImportFailure
         return replace(
             before, findings=(missing.message,), missing=(missing,), environment=True, broken=True
         )
-    if failure.error == "PermissionError" and OUTSIDE & set(before.labels):
-        text = f"{where}not run to its end: {_NOT_ALLOWED} when imported"
+    asked = {found.rule for found in assess(candidate.source).findings if found.at_import}
+    ends = failure.error == "SystemExit"
+    why = "it ends Python" if ends and "stops Python" in asked else kept_away(failure.bases, asked)
+    if why:
+        text = f"{where}not run to its end: {why} when imported"
         return replace(before, findings=(text, *before.findings), environment=True)
-    if failure.error == "SystemExit":
+    if ends:
         text = f"{where}it ends Python when imported"
     if failure.error == "MemoryError" and not failure.own:
         text = f"{where}a package needs more memory than `sandbox_memory_mb` allows"
@@ -368,13 +366,8 @@ def _compared(
     lacking = _missing(candidate, seen.error, seen.missing, 0)
     if lacking is not None:
         return replace(outcome, status="not run", reason=lacking.message), lacking
-    labels = set(assess(candidate.source).labels)
-    if _NETWORK_ERRORS & set(seen.bases) and "network" in labels:
-        return replace(outcome, status="not run", reason=_NO_NETWORK), None
-    if "EOFError" in seen.bases and "asks the user" in labels:
-        return replace(outcome, status="not run", reason="it asks the user"), None
-    if "PermissionError" in seen.bases and OUTSIDE & labels:
-        return replace(outcome, status="not run", reason=_NOT_ALLOWED), None
+    if why := kept_away(seen.bases, assess(candidate.source).labels):
+        return replace(outcome, status="not run", reason=why), None
     return outcome, None
 
 

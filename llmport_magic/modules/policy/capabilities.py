@@ -63,7 +63,7 @@ _CAPABILITIES: dict[str, str] = {
         cProfile.runctx profile.run pdb bdb trace.Trace doctest.testfile
     """,
     "environment": "os.environ os.getenv os.environb getpass pwd",
-    "asks the user": "builtins.input builtins.breakpoint builtins.raw_input",
+    "asks the user": "builtins.input builtins.breakpoint builtins.raw_input getpass.getpass",
     "threads": """
         threading.Thread threading.Timer _thread concurrent.futures.ThreadPoolExecutor
         asyncio.run atexit.register signal.signal signal.alarm signal.setitimer

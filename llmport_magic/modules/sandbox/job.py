@@ -62,6 +62,7 @@ class ImportFailure:
         line: the line of the module, where one is known.
         missing: the name that an `ImportError` was about.
         own: whether the module itself raised it, and not a package that it imports.
+        bases: the names of the exception's classes, its own first.
     """
 
     error: str
@@ -69,6 +70,7 @@ class ImportFailure:
     line: int | None = None
     missing: str | None = None
     own: bool = True
+    bases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

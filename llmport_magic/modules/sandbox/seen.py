@@ -71,6 +71,7 @@ def _failure(message: Mapping[str, Any]) -> ImportFailure:
         line=message["line"] if isinstance(message["line"], int) else None,
         missing=message["missing"] if isinstance(message["missing"], str) else None,
         own=bool(message["own"]),
+        bases=tuple(map(str, message.get("bases", ()))),
     )
 
 

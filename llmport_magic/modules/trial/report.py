@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmport_magic.modules.comparison import Observation, compare, one_line
+from llmport_magic.modules.outside import kept_away
 from llmport_magic.modules.sandbox.job import SandboxResult
 from llmport_magic.modules.trial.samples import Samples, Subject, Trying
 from llmport_magic.modules.trial.words import (
@@ -30,13 +31,8 @@ _LONG_SECONDS = 10.0
 # Of the sandbox's time, what a call must have had before it counts as one that never ends.
 _FAIR_SHARE = 0.25
 _LEAST_SECONDS = 0.05
-_NOT_ALLOWED = "the sandbox does not allow what it does"
 # What a sample may lack and the whole have.
 _OF_THE_SAMPLE = frozenset({"IndexError", "KeyError", "StopIteration", "ZeroDivisionError"})
-# `OSError` is what files, processes and connections fail with that the sandbox does not have.
-_OUTSIDE_ERRORS = frozenset(
-    {"OSError", "EOFError", "ConnectError", "NewConnectionError", "ClientConnectorError"}
-)
 _UNDEFINED = re.compile(r"\Aname '(\w+)' is not defined\Z")
 
 
@@ -235,9 +231,9 @@ class Report:
 
     def _not_its_fault(self, error: _Error) -> str:
         """Say what this environment lacks, where that is why it failed."""
-        names, labels = set(error.names), set(self._subject.labels)
-        if names & _OUTSIDE_ERRORS and labels:
-            return _NOT_ALLOWED
+        names = set(error.names)
+        if why := kept_away(names, self._subject.labels):
+            return why
         if "MemoryError" in names and not error.own:
             return "it needs more memory than `sandbox_memory_mb` allows"
         missing = error.missing.partition(".")[0]

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from llmport_magic.modules.examples import Example, bound_names, loaded_names
+from llmport_magic.modules.outside import OUTSIDE
 from llmport_magic.settings import Settings
-
-# What the sandbox keeps from code, or what only the user may start.
-OUTSIDE = frozenset({"files", "deletes files", "network", "processes", "threads"})
 
 
 class Optioned(Protocol):
