@@ -51,6 +51,13 @@ class SandboxJob:
     warm: bool = True
     preload: tuple[str, ...] | None = None
 
+    def texts(self) -> list[str]:
+        """Give all code that it runs."""
+        trial = self.trial or {}
+        examples = [*self.examples, *trial.get("examples", ())]
+        code = [source for _, source in examples]
+        return [self.source, trial.get("cell") or "", *code, *self.fixed_names.values()]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFailure:

@@ -1,8 +1,8 @@
 """Imports a candidate and runs its examples in a process that holds nothing of the user's.
 
-The child has an empty environment, an empty folder, limits on memory, time and files, and a
-process group of its own that ends with it. It sends what it saw; what the examples shall give
-never reaches it. The level that was reached is always part of the result.
+The child has an empty environment, a folder of its own, limits on memory, time and files, and a
+process group that ends with it. It sends what it saw; what the examples shall give never reaches
+it. The level that was reached is always part of the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.modules.sandbox import warming, wrapping
+from llmport_magic.modules.sandbox import beside, warming, wrapping
 from llmport_magic.modules.sandbox.inside.sandbox_confine import available
 from llmport_magic.modules.sandbox.job import (
     ImportFailure,
@@ -192,6 +192,7 @@ class _Child:
             worker = None
         folder = tempfile.mkdtemp(prefix="llmport-check-", dir=worker.base if worker else None)
         try:
+            beside.lay(self._job.texts(), Path(folder))
             for name, data in self._job.files.items():
                 (Path(folder) / name).write_bytes(data)
             self._start(folder, outer)
