@@ -58,6 +58,8 @@ MISTAKES = [
     ({"llm": {"groq": "m"}}, "groq", r"`llm\.groq` in .* must be a table"),
     ({"llm": {}, "tries": "many"}, "tries", "`tries` in .* must be int of 1 or more, not `many`"),
     ({"tries": 0}, "tries", "`tries` in .* must be int of 1 or more, not `0`"),
+    ({"sandbox_seconds": 0}, "sandbox_seconds", "must be float of 1 or more, not `0`"),
+    ({"sandbox_memory_mb": 0}, "sandbox_memory_mb", "must be int of 1 or more, not `0`"),
     ({"temperature": float("nan")}, "temperature", "must be float, not `nan`"),
     ({"total_timeout": float("inf")}, "total_timeout", "must be float, not `inf`"),
     ({"attempts": float("inf")}, "attempts", "`attempts` in .* must be int"),

@@ -89,8 +89,8 @@ class Settings:
         log: whether the journal and the log notebook are written.
         log_text: whether `<module>.log` is written beside the module.
         stdout: whether events are printed as they happen.
-        sandbox_seconds: how long a check may run.
-        sandbox_memory_mb: how much memory a check may use.
+        sandbox_seconds: how long a check may run; 1 or more.
+        sandbox_memory_mb: how much memory a check may use; 1 or more.
         sandbox_warm: whether a process that holds nothing but libraries is kept ready, from which
             each check is forked.
         sandbox_preload: libraries that it has loaded; `None` is those of the kernel that take long.
@@ -230,7 +230,7 @@ OF_A_PROVIDER = (
     "tokens_per_minute",
     "burst",
 )
-_AT_LEAST_ONE = ("attempts", "pool_size", "tries")
+_AT_LEAST_ONE = ("attempts", "pool_size", "tries", "sandbox_seconds", "sandbox_memory_mb")
 _MAY_BE_ENDLESS = ("requests_per_minute", "tokens_per_minute", "burst")
 # Or addresses with one in them, or what somebody took for a place for them.
 _MAY_HOLD_KEYS = ("api_key", "api_key_env", "api_key_file", "base_url", "headers", "options")
