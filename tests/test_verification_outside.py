@@ -27,7 +27,6 @@ AT_IMPORT = {
     "writes": "\nopen('{outside}/new', 'w').write('1')",
     "asks": "\nX = input('name? ')",
     "asks for a password": "import getpass\nX = getpass.getpass()",
-    "ends Python": "import sys\nsys.exit(0)",
     "asks before it ends": "import sys\nX = input('name? ')\nsys.exit(0)",
 }
 DENIED = "the sandbox does not allow what it does"
@@ -141,6 +140,14 @@ async def test_the_same_errors_of_code_that_reaches_nothing_are_its_own(raised: 
     assert (at_import.proof, called.proof) == ("failed", "failed")
     assert not at_import.environment
     assert at_import.findings[0].startswith("line 2: ")
+
+
+async def test_an_import_that_ends_python_is_the_codes_own() -> None:
+    """`sys.exit` at import failed, though the policy asks: no kernel can import it (S0-26)."""
+    verdict = await _verify("import sys\nsys.exit(0)" + DEFINED)
+
+    assert (verdict.safety, verdict.proof) == ("ask", "failed")
+    assert verdict.findings[0] == "line 2: it ends Python when imported"
 
 
 @pytest.mark.parametrize(

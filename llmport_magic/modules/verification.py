@@ -277,12 +277,11 @@ def _not_imported(candidate: _Candidate, before: Verdict, failure: ImportFailure
             before, findings=(missing.message,), missing=(missing,), environment=True, broken=True
         )
     asked = {found.rule for found in assess(candidate.source).findings if found.at_import}
-    ends = failure.error == "SystemExit"
-    why = "it ends Python" if ends and "stops Python" in asked else kept_away(failure.bases, asked)
-    if why:
+    if why := kept_away(failure.bases, asked):
         text = f"{where}not run to its end: {why} when imported"
         return replace(before, findings=(text, *before.findings), environment=True)
-    if ends:
+    if failure.error == "SystemExit":
+        # Consent would not help: no kernel can import such a module, either.
         text = f"{where}it ends Python when imported"
     if failure.error == "MemoryError" and not failure.own:
         text = f"{where}a package needs more memory than `sandbox_memory_mb` allows"
