@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandboxed import confined, entered, posix
+from sandboxed import confined, entered, posix, run
 from scripted import fenced, scripted
 from trials import tried
 
@@ -73,8 +73,8 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "outside"
 
 
-async def _verify(source: str, prompt: str = "") -> Verdict:
-    settings = resolve(sandbox_seconds=120.0, sandbox_warm=False)
+async def _verify(source: str, prompt: str = "", **given: object) -> Verdict:
+    settings = resolve(sandbox_seconds=120.0, sandbox_warm=False, **given)
     return await verify(
         source, module_name="circle", examples=parse_examples(prompt), settings=settings
     )
@@ -177,3 +177,31 @@ def test_what_is_kept_from_an_import_buys_one_answer(
         llmport("held_back", "Do it.", provider="scripted", module_dir=str(tmp_path))
 
     assert script.calls == 1
+
+
+GREEDY = "def a(_=None):\n    return 'x' * 10**9\n"
+
+
+async def test_memory_that_is_too_small_is_named() -> None:
+    """Where a check has too little memory, the line names the setting, whoever ran out of it."""
+    little = {"sandbox_memory_mb": 64}
+
+    package = await _verify("import numpy\n", **little)
+    at_import = await _verify(GREEDY + "X = a()\n", **little)
+    example = await _verify(GREEDY, ">>> len(a())\n1\n", **little)
+    on_copies = await tried(GREEDY.replace("_=None", "df"), {"df": [1]}, **little)
+
+    for verdict in (package, at_import, example, on_copies):
+        assert "`sandbox_memory_mb`" in verdict.findings[0], verdict.findings
+
+
+@pytest.mark.parametrize(("said", "named"), [("Memory allocation failed", True), ("bye", False)])
+async def test_a_process_that_dies_of_memory_says_so(said: str, named: bool, level: str) -> None:
+    """A library that ends the process for want of memory says so where nobody else can."""
+    source = f"import os\ndef a():\n    os.write(2, {said.encode()!r})\n    os._exit(1)\n"
+
+    result = await run(source, "a()", memory_mb=512)
+
+    assert (result.status, result.level) == ("crashed", level)
+    assert result.error.startswith("the process ended itself (exit code 1)")
+    assert ("`sandbox_memory_mb` = 512" in result.error) == named

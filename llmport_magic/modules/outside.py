@@ -43,3 +43,8 @@ def kept_away(bases: Collection[str], abilities: Collection[str]) -> str:
     if classes & _OF_THE_CODE:
         return ""
     return next((why for errors, needs, why in _KEPT if classes & errors and can & needs), "")
+
+
+def memory_told(bases: Collection[str], megabytes: int) -> str:
+    """Name the setting behind an exception of memory, to be put behind what is said of it."""
+    return f" (`sandbox_memory_mb` is {megabytes})" if "MemoryError" in bases else ""

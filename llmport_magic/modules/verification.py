@@ -17,7 +17,7 @@ from llmport_magic.errors import VerificationError
 from llmport_magic.modules.comparison import Observation, compare, one_line
 from llmport_magic.modules.examples import Example, bound_names, loaded_names
 from llmport_magic.modules.gate import check_text, parse_module
-from llmport_magic.modules.outside import kept_away
+from llmport_magic.modules.outside import kept_away, memory_told
 from llmport_magic.modules.packages import (
     MissingImport,
     distribution_for,
@@ -283,7 +283,9 @@ def _not_imported(candidate: _Candidate, before: Verdict, failure: ImportFailure
     if failure.error == "SystemExit":
         # Consent would not help: no kernel can import such a module, either.
         text = f"{where}it ends Python when imported"
-    if failure.error == "MemoryError" and not failure.own:
+    text += memory_told(failure.bases, candidate.settings.sandbox_memory_mb)
+    unmapped = "failed to map segment" in failure.message
+    if not failure.own and (unmapped or failure.error == "MemoryError"):
         text = f"{where}a package needs more memory than `sandbox_memory_mb` allows"
         return replace(before, findings=(text,), environment=True)
     blamed = not failure.own and failure.error in {"ImportError", "OSError"}
@@ -367,7 +369,8 @@ def _compared(
         return replace(outcome, status="not run", reason=lacking.message), lacking
     if why := kept_away(seen.bases, assess(candidate.source).labels):
         return replace(outcome, status="not run", reason=why), None
-    return outcome, None
+    short = memory_told(seen.bases, candidate.settings.sandbox_memory_mb)
+    return replace(outcome, got=outcome.got + short), None
 
 
 # -- on copies of the user's data ------------------------------------------------------------------

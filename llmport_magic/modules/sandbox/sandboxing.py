@@ -63,6 +63,8 @@ _CHILD = CHILD
 _MAX_RESULT = 4_000_000
 _MAX_NEW_TASKS = 512
 _POLL_SECONDS = 0.1
+# What a process that has ended wrote last may still be read for so long.
+_LAST_WORDS_SECONDS = 5.0
 
 
 def level() -> str:
@@ -166,6 +168,7 @@ class _Child:
         self._stopped = threading.Event()
         self._begun = time.monotonic()
         self._process: Process | None = None
+        self._said = _Said()
 
     def stop(self) -> None:
         """End the child from another thread."""
@@ -218,7 +221,8 @@ class _Child:
         if self._stopped.is_set():
             process.kill()
         threading.Thread(target=self._read, args=(process.stdout, self._lines), daemon=True).start()
-        threading.Thread(target=_drain, args=(process.stderr,), daemon=True).start()
+        self._said = _Said()
+        threading.Thread(target=self._said.drain, args=(process.stderr,), daemon=True).start()
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(message).encode())
             process.stdin.close()
@@ -317,7 +321,10 @@ class _Child:
             return "sent more than the check reads, or started too many processes"
         if code < 0:
             return f"the process was ended by signal {-code}"
-        return f"the process ended itself (exit code {code})"
+        told = f"the process ended itself (exit code {code})"
+        if self._said.lacks_memory():
+            told += f": `sandbox_memory_mb` = {self._job.memory_mb} may be too small"
+        return told
 
     def _result(self, seen: Seen, status: Status, error: str = "") -> SandboxResult:
         assert self._process is not None
@@ -335,10 +342,24 @@ class _Child:
         )
 
 
-def _drain(stream: IO[bytes]) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        while stream.read(65536):
-            pass
+class _Said:
+    """What a child writes outside of its channel: nobody reads it, but for why it died."""
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._ended = threading.Event()
+
+    def drain(self, stream: IO[bytes]) -> None:
+        """Read all of it, in a thread of its own, and keep the end."""
+        with contextlib.suppress(OSError, ValueError):
+            while piece := stream.read1(65536):  # type: ignore[attr-defined]
+                self._last = (self._last + piece)[-1000:]
+        self._ended.set()
+
+    def lacks_memory(self) -> bool:
+        """Tell whether a library complained of memory before it ended the process."""
+        self._ended.wait(_LAST_WORDS_SECONDS)
+        return b"memory" in self._last.lower()
 
 
 def _remove(folder: str) -> None:

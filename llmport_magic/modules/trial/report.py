@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmport_magic.modules.comparison import Observation, compare, one_line
-from llmport_magic.modules.outside import kept_away
+from llmport_magic.modules.outside import kept_away, memory_told
 from llmport_magic.modules.sandbox.job import SandboxResult
 from llmport_magic.modules.trial.samples import Samples, Subject, Trying
 from llmport_magic.modules.trial.words import (
@@ -213,6 +213,7 @@ class Report:
         elif step.get("certain", True) and not self._may_be_the_sample(error):
             message = self._words.redacted(error.message)
             text = f"{what}, tried on a copy, raised {kind}" + (f": {message}" if message else "")
+            text += memory_told(error.names, self._subject.settings.sandbox_memory_mb)
             self._found(text + self._code(error.line), error)
         else:
             part = ": the whole may differ" if self._may_be_the_sample(error) else ""
@@ -285,6 +286,7 @@ class Report:
         if error is not None:
             said = self._words.redacted(error.message)
             got = f"raised {self._words.error(error.names)}" + (f": {said}" if said else "")
+            got += memory_told(error.names, self._subject.settings.sandbox_memory_mb)
         if compared.passed:
             return ExampleOutcome(**{**_fields(outcome), "status": "passed", "got": got})
         if error is None:
