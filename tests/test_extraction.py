@@ -102,6 +102,16 @@ SHAPES = {
     "form feed": (AREA.replace("\n\n\n", "\n\f\n"), AREA.replace("\n\n\n", "\n\f\n")),
     "tabs": (AREA.replace("    ", "\t"), AREA.replace("    ", "\t")),
     "indented whole": ("".join(f"    {x}\n" for x in AREA.splitlines()), AREA),
+    "closing fence glued to the code": (f"```python\n{AREA.rstrip()}```", AREA),
+    "closing fence glued to the code, prose behind": (
+        f"```python\n{AREA.rstrip()}```\n\nHope it helps!",
+        AREA,
+    ),
+    "session of definitions": (
+        _fenced(">>> import math\n>>>\n>>> def area(r):\n...     return math.pi * r * r\n...\n"),
+        AREA,
+    ),
+    "session that uses it left out": (_fenced(AREA) + _fenced(">>> import circle\n"), AREA),
     "closing fence only": (f"{AREA}```\n", AREA),
     "closing fence and prose": (f"{AREA}```\nIt works.\n", AREA),
     "code by indent": (
@@ -193,6 +203,14 @@ def test_syntax_error_keeps_the_candidate() -> None:
     assert caught.value.source == "def area(r):\n    return r *\n"
     assert caught.value.findings[0].startswith("line 2: SyntaxError")
     assert "\n" not in caught.value.findings[0]
+
+
+def test_code_is_never_cut_off_at_what_looks_like_a_fence() -> None:
+    """Broken code behind a comment that ends in a fence is a finding, no shorter module (S0-26)."""
+    code = f"{AREA}# see ```x```\n\n\ndef perimeter(r):\n    return 2 *\n"
+
+    with pytest.raises(VerificationError):
+        extract_module(f"```python\n{code}```\n")
 
 
 def test_code_is_never_cut_off_as_prose() -> None:

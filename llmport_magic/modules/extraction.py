@@ -44,6 +44,9 @@ _WORD = re.compile(r"[A-Za-z'\u2019]{2,}")
 _SENTENCE_WORDS = 3
 _MAX_STARTS = 12
 _BARE_FENCE = re.compile(r"^(```|~~~)\s*$", re.MULTILINE)
+_GLUED_FENCE = re.compile(r"(?<=\S)(?:`{3,}|~{3,})[ \t]*$", re.MULTILINE)
+_PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
+_PROMPTED_DEFINITION = re.compile(r"^>>> (?:(?:async )?def|class|@)\b", re.MULTILINE)
 _MAGIC_LINE = re.compile(r"^[%!][A-Za-z]")
 _CUT_OFF = {
     "length": "the answer was cut off at the token limit: raise `max_tokens` or ask for less",
@@ -194,8 +197,9 @@ def _tiers(blocks: Sequence[Block], reader: _Reader) -> Iterable[str]:
 
 
 def _readings(text: str, reader: _Reader) -> list[tuple[str, ast.Module]]:
-    """Read a block as it stands, without its indent, or without a notebook's own commands."""
-    for source in (text, textwrap.dedent(text), _without_commands(text)):
+    """Read a block as it stands, or without what is no Python around and between its code."""
+    readings = [textwrap.dedent(text), _without_commands(text), _without_prompts(text)]
+    for source in dict.fromkeys([text, *readings, _before_glued_fence(text, reader)]):
         tree = reader.read(source)
         if tree is not None:
             return [(source, tree)]
@@ -204,6 +208,21 @@ def _readings(text: str, reader: _Reader) -> list[tuple[str, ast.Module]]:
 
 def _without_commands(text: str) -> str:
     return "\n".join(line for line in text.split("\n") if not _MAGIC_LINE.match(line))
+
+
+def _without_prompts(text: str) -> str:
+    """Give the code of a session that defines something and shows nothing."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    whole = all(map(_PROMPT.match, lines)) and _PROMPTED_DEFINITION.search(text)
+    return _PROMPT.sub("", text) if whole else text
+
+
+def _before_glued_fence(text: str, reader: _Reader) -> str:
+    """Give what stands before a closing fence that has no line of its own."""
+    fence = _GLUED_FENCE.search(text)
+    if fence is None or reader.looks_like_code(text[fence.end() :]):
+        return text
+    return text[: fence.start()]
 
 
 def _chosen(parsed: list[tuple[str, ast.Module]], reader: _Reader) -> str:
