@@ -137,6 +137,19 @@ def test_in_a_notebook_the_command_is_a_magic(monkeypatch: pytest.MonkeyPatch) -
     assert install_hint("cv2") == "`cv2` is not installed: run `%pip install opencv-python`"
 
 
+def test_what_is_not_known_names_the_way_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package to be installed is followed by `retry`, an unknown one by asking anew (S0-34)."""
+    monkeypatch.setattr(packages, "in_ipython", lambda: True)
+
+    def said(*names: str) -> str:
+        return str(packages.lacking("stored", "circle", names))
+
+    assert said("nowhere_at_all").endswith("run the cell with `--regenerate` for code without it")
+    assert said("cv2").endswith("; then `%llmport retry circle`: no model is asked")
+    assert "--regenerate" in said("cv2", "nowhere_at_all")
+    assert "retry" not in said("nowhere_at_all")
+
+
 def test_several_packages_are_one_command() -> None:
     """What is missing and known is installed by one line, what is unknown by none (S0-34)."""
     assert packages.install_hints(["cv2", "dlib", "nowhere_at_all"]) == (

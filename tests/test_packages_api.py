@@ -61,6 +61,7 @@ def test_an_invented_package_gets_no_command(folder: Path, name: str, near: str)
     assert "may not exist" in str(caught.value)
     assert "install" not in str(caught.value)
     assert (f"did you mean `{near}`?" in str(caught.value)) is bool(near)
+    assert str(caught.value).endswith("; call again with `overwrite=True` for code without it")
 
 
 @pytest.mark.parametrize(

@@ -273,8 +273,12 @@ def lacking(said: str, module: str, import_names: Sequence[str]) -> MissingPacka
         import_names: what it imports and does not find; the first one is the error's.
     """
     distribution = distribution_for(import_names[0])
-    retry = f"`%llmport retry {module}`" if in_ipython() else "call again"
+    retry, anew = "call again", "call again with `overwrite=True`"
+    if in_ipython():
+        retry, anew = f"`%llmport retry {module}`", "run the cell with `--regenerate`"
     then = f"; then {retry}: no model is asked" if distribution else ""
+    if not all(map(distribution_for, import_names)):
+        then += f"; {anew} for code without it"
     return MissingPackageError(
         f"{said}: {install_hints(import_names)}{then}",
         module=import_names[0],
