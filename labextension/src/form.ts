@@ -41,11 +41,6 @@ export class Form {
 
     this.update = element('input', 'llmport-check');
     this.update.type = 'checkbox';
-    const update = element('label', 'llmport-updateLabel');
-    update.title = trans.__(
-      'Change the current version instead of writing a new module'
-    );
-    update.append(this.update, trans.__('Update'));
 
     this.send = button(trans.__('Send'), 'jp-mod-accept', 'submit');
     this.send.title = trans.__('Ctrl/Cmd + Enter');
@@ -56,20 +51,7 @@ export class Form {
     this._hint.id = `llmport-hint-${++count}`;
     this.provider.setAttribute('aria-describedby', this._hint.id);
 
-    const who = element('div', 'llmport-who');
-    who.append(
-      field(trans.__('Provider'), this.provider),
-      field(trans.__('Model'), this.model, this._models)
-    );
-    const actions = element('div', 'llmport-actions');
-    actions.append(update, this.stop, this.send);
-    this.node.append(
-      field(trans.__('Prompt'), this.prompt),
-      field(trans.__('Module name'), this.name, this._modules),
-      who,
-      this._hint,
-      actions
-    );
+    this._place();
     this.show(null);
   }
 
@@ -127,6 +109,30 @@ export class Form {
   readonly update: HTMLInputElement;
   readonly send: HTMLButtonElement;
   readonly stop: HTMLButtonElement;
+
+  /** Put the fields into the form, each with its label. */
+  private _place(): void {
+    const trans = this._trans;
+    const update = element('label', 'llmport-updateLabel');
+    update.title = trans.__(
+      'Change the current version instead of writing a new module'
+    );
+    update.append(this.update, trans.__('Update'));
+    const who = element('div', 'llmport-who');
+    who.append(
+      field(trans.__('Provider'), this.provider),
+      field(trans.__('Model'), this.model, this._models)
+    );
+    const actions = element('div', 'llmport-actions');
+    actions.append(update, this.stop, this.send);
+    this.node.append(
+      field(trans.__('Prompt'), this.prompt),
+      field(trans.__('Module name'), this.name, this._modules),
+      who,
+      this._hint,
+      actions
+    );
+  }
 
   private _showModels(): void {
     const automatic = this.provider.value === '';
