@@ -16,30 +16,8 @@ import llmport_magic
 from llmport_magic.settings import setting_names
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (
-    "llms.txt",
-    "docs/architecture.md",
-    "docs/benchmarks.md",
-    "docs/context.md",
-    "CONTRIBUTING.md",
-    "docs/embedded.md",
-    "docs/gmn-agent.md",
-    "docs/gmn-generation.md",
-    "docs/gmn-pictures.md",
-    "docs/gmn-quality.md",
-    "docs/gmn.md",
-    "docs/gmn-notebook.md",
-    "docs/handlers.md",
-    "docs/limits.md",
-    "docs/registry.md",
-    "docs/seed-names.md",
-    "docs/proxies.md",
-    "docs/router.md",
-    "docs/settings.md",
-    "docs/tools.md",
-    "docs/troubleshooting.md",
-    "README.md",
-)
+PAGES = tuple(sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+DOCUMENTS = ("llms.txt", "README.md", "CONTRIBUTING.md", *PAGES)
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s#]+)\)")
 _PATH = re.compile(r"\.?[\w.-]+(/[\w.-]+)*/?")
@@ -52,20 +30,29 @@ def _text(document: str) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
+def _code(document: str) -> list[str]:
+    """Give what a document has in backticks."""
+    return _CODE.findall(_text(document))
+
+
 def _paths(document: str) -> set[str]:
-    text = _text(document)
-    # What lies beside a user's notebook is not here.
-    names = [name for name in _CODE.findall(text) if not name.startswith((".llmport", "data/"))]
+    # What lies beside a user's notebook, and what a benchmark writes, is not here.
+    names = [
+        name
+        for name in _code(document)
+        if not name.startswith((".llmport", ".benchmarks", "data/"))
+    ]
     written = {ROOT / name for name in names if _PATH.fullmatch(name) and "/" in name}
-    links = {name for name in _LINK.findall(text) if "://" not in name}
+    links = {name for name in _LINK.findall(_text(document)) if "://" not in name}
     return {str(path) for path in written} | {
         str(((ROOT / document).parent / name).resolve()) for name in links
     }
 
 
 def _names(document: str) -> set[str]:
-    words = _CODE.findall(_text(document))
-    return {word for word in words if _DOTTED.fullmatch(word) and not word.endswith(".py")}
+    return {
+        word for word in _code(document) if _DOTTED.fullmatch(word) and not word.endswith(".py")
+    }
 
 
 def _resolve(dotted: str) -> object:
@@ -92,7 +79,7 @@ def test_paths_in_documents_exist(document: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS[:2])
+@pytest.mark.parametrize("document", ["llms.txt", "docs/architecture.md"])
 def test_names_in_documents_exist(document: str) -> None:
     """Every dotted name that a document gives can be imported (S0-41)."""
     names = _names(document)
@@ -112,12 +99,24 @@ def test_the_search_finds_paths_and_names() -> None:
 
 
 def test_every_file_of_the_package_has_its_place() -> None:
-    """The architecture names the folder of every file, and the folder is a layer (S0-41)."""
-    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    package = Path(llmport_magic.__file__).parent
-    parts = {path.relative_to(package).with_suffix("").parts[0] for path in package.rglob("*.py")}
+    """The architecture names each file as a path, so that a stranger finds its step (S0-41)."""
+    package = ROOT / "llmport_magic"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    named = {name.removeprefix("llmport_magic/") for name in _code("docs/architecture.md")}
 
-    assert [part for part in parts if part != "__init__" and part not in text] == []
+    # A package's `__init__.py` stands for its folder; of the dialects the folder is named.
+    assert "llm/dialects/" in named
+    assert [
+        name
+        for name in sorted(files - named)
+        if not name.endswith("__init__.py") and not name.startswith("llm/dialects/")
+    ] == []
+
+
+def test_every_page_can_be_found() -> None:
+    """`llms.txt` leads to every page of the documentation."""
+    assert PAGES
+    assert [page for page in PAGES if str(ROOT / page) not in _paths("llms.txt")] == []
 
 
 def test_every_setting_is_documented() -> None:
@@ -143,13 +142,3 @@ def test_public_names_can_be_imported() -> None:
         module = importlib.import_module(package)
         for name in module.__all__:
             assert getattr(module, name) is not None
-
-
-def test_the_architecture_names_every_file_of_the_connector_layer() -> None:
-    """A stranger finds each file of the folder in the list of a call's steps."""
-    text = (ROOT / "docs/architecture.md").read_text("utf-8")
-    folder = ROOT / "llmport_magic/llm"
-    files = [*folder.glob("*.py"), *folder.glob("routing/*.py")]
-    found = (path.relative_to(folder).as_posix() for path in files)
-    names = sorted(name for name in found if not name.endswith("__init__.py"))
-    assert [name for name in names if f"llm/{name}`" not in text] == []

@@ -53,8 +53,9 @@ def allows_colour() -> bool:
 def captures_content() -> bool:
     """Tell whether what is said to a model may be recorded in the spans of a trace.
 
-    The values are those of https://pypi.org/project/opentelemetry-util-genai/ (read 2026-11-21),
-    and `true` of the versions before.
+    The values are those that opentelemetry-util-genai documents (its README in
+    https://github.com/open-telemetry/opentelemetry-python-contrib, read 2026-11-21), and `true` of
+    the versions before.
     """
     asked = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
     return asked.strip().lower() in ("true", "span_only", "span_and_event")

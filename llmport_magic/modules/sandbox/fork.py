@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from llmport_magic.modules.sandbox.ending import end_group
 from llmport_magic.modules.sandbox.process import close, environment
-from llmport_magic.modules.sandbox.processes import end_group
 from llmport_magic.modules.sandbox.wrapping import Outer, View, wrapped
 
 _PREFIX = "llmport-warm-"

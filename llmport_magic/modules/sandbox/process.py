@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import IO, Protocol
 
-from llmport_magic.modules.sandbox.processes import end_group, kill_group
+from llmport_magic.modules.sandbox.ending import end_group, kill_group
 from llmport_magic.modules.sandbox.wrapping import Outer, View, wrapped
 
 CHILD = Path(__file__).with_name("inside") / "sandbox_child.py"

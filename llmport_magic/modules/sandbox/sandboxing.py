@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.modules.sandbox import beside, warming, wrapping
+from llmport_magic.modules.sandbox.ending import tasks_on_machine
 from llmport_magic.modules.sandbox.inside.sandbox_confine import available
 from llmport_magic.modules.sandbox.job import (
     ImportFailure,
@@ -39,7 +40,6 @@ from llmport_magic.modules.sandbox.job import (
 )
 from llmport_magic.modules.sandbox.levels import CONFINED, accepted, level_of, reaches, too_weak
 from llmport_magic.modules.sandbox.process import CHILD, ColdProcess, Process
-from llmport_magic.modules.sandbox.processes import tasks_on_machine
 from llmport_magic.modules.sandbox.seen import Seen
 from llmport_magic.modules.sandbox.warming import new_notes
 from llmport_magic.settings import Settings
