@@ -1,4 +1,4 @@
-# `make demo` and `make test` need nothing but Python 3.11+, Node 20+ and make.
+# `make demo` and `make test` need nothing but Python 3.11+, Node 20.19+ and make.
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -60,8 +60,8 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 node_modules/.package-lock.json: package.json package-lock.json .npmrc
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' 2>/dev/null \
-		|| { echo "Node 20 or newer is needed: put node and npm on the PATH"; exit 1; }
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(+(a < 20 || (a == 20 && b < 19)))' 2>/dev/null \
+		|| { echo "Node 20.19 or newer is needed: put node and npm on the PATH"; exit 1; }
 	npm ci --no-audit --no-fund
 	@touch $@
 
