@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
 
 from llmport_magic.answering import AskedFor, Sending, who_answers
 from llmport_magic.errors import LLMOutputError
 from llmport_magic.progress import ModuleRequest, Noted, PipelineEvent, Started, Told
 from llmport_magic.secrets import redact
 from llmport_magic.session import Session
-
-if TYPE_CHECKING:
-    from llmport_magic.modules.prompts import Request
-    from llmport_magic.modules.strategy import AttemptPlan
+from llmport_magic.tries import Tries
 
 _NOT_WHOLE = {
     "content_filter": "the provider withheld the answer: word the prompt differently",
     "error": "the answer ended with an error: ask again",
 }
-
-
-def question(request: ModuleRequest, capabilities: Any, plan: AttemptPlan) -> Request:
-    """Give what is sent for a fix or an explanation."""
-    from llmport_magic.modules.error_prompts import build_question
-
-    return build_question(
-        purpose="fix" if request.purpose == "fix" else "explanation",
-        code=request.code,
-        error=request.error,
-        capabilities=capabilities,
-        plan=plan,
-        name=request.name or "",
-        prompt=request.prompt,
-        context=request.context,
-        templates=request.settings.templates,
-    )
 
 
 async def explain(request: ModuleRequest, session: Session) -> AsyncGenerator[PipelineEvent, None]:
@@ -46,8 +25,6 @@ async def explain(request: ModuleRequest, session: Session) -> AsyncGenerator[Pi
         ConfigError: nobody can be asked, or one answer may be more than the budget.
         LLMError: the model did not deliver; the log holds what arrived.
     """
-    from llmport_magic.tries import Tries
-
     provider, why, connector = await who_answers(request.settings)
     asked = AskedFor(request, session, (), connector)
     tries = Tries(asked, None)

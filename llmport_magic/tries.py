@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmport_magic.answering import AskedFor, OutOfTime
 from llmport_magic.errors import LLMOutputError, LLMPortError
-from llmport_magic.explaining import question
-from llmport_magic.progress import Spent
+from llmport_magic.progress import ModuleRequest, Spent
 from llmport_magic.refusals import given_up
 
 if TYPE_CHECKING:
@@ -170,6 +169,23 @@ class Tries:
         family = family_named(self.asked.model)
         tokens = sum(estimate_tokens(message.content, family) for message in wire.messages)
         return expected_cost(self.history, tokens, self.asked.capabilities)
+
+
+def question(request: ModuleRequest, capabilities: LLMCapabilities, plan: AttemptPlan) -> Request:
+    """Give what is sent for a fix or an explanation."""
+    from llmport_magic.modules.error_prompts import build_question
+
+    return build_question(
+        purpose="fix" if request.purpose == "fix" else "explanation",
+        code=request.code,
+        error=request.error,
+        capabilities=capabilities,
+        plan=plan,
+        name=request.name or "",
+        prompt=request.prompt,
+        context=request.context,
+        templates=request.settings.templates,
+    )
 
 
 def longest(asked: AskedFor, wire: Request) -> int | None:

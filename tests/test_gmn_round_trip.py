@@ -51,9 +51,9 @@ constructors = st.sampled_from(["identity", "uniform", "grid", "noisy", "goal", 
 
 def reading_name(name: str) -> bool:
     """Whether a name stays as it is when it is read."""
-    from llmport_magic.gmn.notation.spellings import is_name
+    from llmport_magic.gmn.notation.spellings import name_of
 
-    return is_name(name)
+    return name_of(name) == name
 
 
 @st.composite

@@ -21,7 +21,7 @@ from llmport_magic.errors import StoreError
 from llmport_magic.log.events import Event, Kind
 from llmport_magic.log.journal import Journal, new_session
 from llmport_magic.log.lines import encode
-from llmport_magic.log.reader import read_session, sessions, unfinished
+from llmport_magic.log.reader import read_session, sessions
 from llmport_magic.secrets import Secret
 
 
@@ -317,7 +317,7 @@ async def test_two_cells_at_once_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_an_end_is_found(tmp_path: Path) -> None:
-    """After a kill the last part of an answer is there, and marked as unfinished (S0-31)."""
+    """After a kill all that had arrived of an answer is there, without an end of it (S0-31)."""
     journal = Journal(tmp_path)
     for attempt, kinds in enumerate([(Kind.PROMPT, Kind.PART, Kind.RESPONSE), (Kind.PROMPT,)]):
         for kind in kinds:
@@ -327,7 +327,9 @@ def test_an_answer_without_an_end_is_found(tmp_path: Path) -> None:
 
     read, _ = read_session(journal.path)
 
-    assert [each.text for each in unfinished(read)] == ["def f"]
+    left = [each for each in read if each.data["attempt"] == 1]
+    assert [each.kind for each in left] == [Kind.PROMPT, Kind.PART, Kind.PART]
+    assert "".join(each.text for each in left[1:]) == "def f"
 
 
 _WRITER = """

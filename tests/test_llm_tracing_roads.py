@@ -135,7 +135,7 @@ class OnlyStream(BaseLLMConnector):
             yield Chunk("hel")
             yield [Chunk("lo", finish_reason="stop")]
 
-        return ResponseStream(pieces, self._gathering(as_messages(messages), options))
+        return ResponseStream(pieces, self.gathering(as_messages(messages), options))
 
 
 @pytest.mark.parametrize("kind", [OnlyCall, OnlyComplete, OnlyStream, MockConnector])

@@ -26,12 +26,57 @@ from llmport_magic.settings import (
     trust,
     user_config_file,
 )
-from llmport_magic.settings.project import BY_VALUE, HARMLESS, NEEDS_TRUST, project_folder
+from llmport_magic.settings.project import HARMLESS, project_folder
 from llmport_magic.settings.values import OF_A_PROVIDER
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 folder = cloned_project.folder
+
+# Why a setting needs trust.
+_REDIRECTS = (
+    "api_key",
+    "api_key_env",
+    "api_key_file",
+    "ask_for_key",
+    "base_url",
+    "factory_config_path",
+    "fallback",
+    "headers",
+    "keyring",
+    "models",
+    "options",  # A gateway may take another vendor, or a tool, from them.
+    "plain_http_hosts",
+    "transport",
+    "trust_env",
+)
+_EXECUTES = (
+    "sandbox_least",
+    "sandbox_memory_mb",
+    "sandbox_preload",
+    "sandbox_seconds",
+    "sandbox_warm",
+    "templates",
+    "trial_rows",
+    "trust",
+)
+_SPENDS = (
+    "attempts",
+    "budget_dollars",
+    "budget_seconds",
+    "context_tokens",
+    "budget_tokens",
+    "burst",
+    "requests_per_minute",
+    "retry_budget",
+    "shared_limits",
+    "tokens_per_minute",
+    "tries",
+)
+_RECORDS = ("cache", "cache_megabytes", "cache_seconds", "log", "log_text")
+NEEDS_TRUST = frozenset((*_REDIRECTS, *_EXECUTES, *_SPENDS, *_RECORDS))
+# It depends on the value.
+BY_VALUE = frozenset(("embedded_model", "mode", "model", "module_dir", "provider"))
 
 # A value for each setting that differs from its default, as TOML.
 VALUES: dict[str, str] = {

@@ -135,7 +135,7 @@ class BaseLLMConnector(Methods, ABC):
                 "`stream()` that knows them"
             )
         given = as_messages(messages)
-        gathering = self._gathering(given, options)
+        gathering = self.gathering(given, options)
         try:
             text = await bridge.in_thread(self.call_llm, as_prompt(given))
         except Exception as error:
@@ -154,7 +154,7 @@ class BaseLLMConnector(Methods, ABC):
         async def one_piece() -> AsyncGenerator[Chunk | list[Chunk], None]:
             yield (await self.complete(given, **options)).as_chunk()
 
-        return ResponseStream(one_piece, self._gathering(given, options))
+        return ResponseStream(one_piece, self.gathering(given, options))
 
     async def call(self, messages: Messages, **options: Any) -> LLMResponse:
         """Ask, and get the whole answer: `complete()` by another name."""
@@ -219,7 +219,8 @@ class BaseLLMConnector(Methods, ABC):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _gathering(self, given: tuple[Message, ...], options: Mapping[str, Any]) -> Gathering:
+    def gathering(self, given: tuple[Message, ...], options: Mapping[str, Any]) -> Gathering:
+        """Give what puts an answer together: who was asked what, and the prices that count."""
         model = options.get("model") or self.model_name_for_api
         prices = self.capabilities if model == self.model_name_for_api else None
         return Gathering(self.provider_name, model, as_prompt(given), {}, prices=prices)

@@ -147,11 +147,6 @@ def estimate_cost(
     return None if profile is None else cost_of_usage(usage, profile.capabilities)
 
 
-def cost_of(response: LLMResponse) -> float | None:
-    """Give what an answer cost in US dollars, or `None` where the price is not known."""
-    return price(response).dollars
-
-
 def price(response: LLMResponse) -> Cost:
     """Give what an answer cost: what the provider reports, else its tokens at the known prices."""
     if response.metadata.get("cached"):

@@ -178,7 +178,7 @@ async def _asked(
         )
     limits = connector.config.limits
     limits = replace(limits, total=min(limits.total, _MOST_SECONDS))
-    ask = await connector._ask(Call(model=model, messages=()), limits)  # noqa: SLF001
+    ask = await connector.prepare(Call(model=model, messages=()), limits)
     return await _described(ask)
 
 

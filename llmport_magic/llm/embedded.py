@@ -132,7 +132,7 @@ class EmbeddedConnector(BaseLLMConnector):
             finally:
                 await inner.aclose()
 
-        return ResponseStream(source, self._gathering(given, options), self.totals.add)
+        return ResponseStream(source, self.gathering(given, options), self.totals.add)
 
     def _provider(self, address: engine.Address, name: str, *, raw: bool) -> LLMProvider:
         provider = self._providers.get((address.url, raw))

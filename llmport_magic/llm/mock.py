@@ -108,7 +108,7 @@ class MockConnector(BaseLLMConnector):
             counted = response.usage if response.usage["total_tokens"] else None
             yield replace(response.as_chunk(), text="", usage=counted)
 
-        return ResponseStream(pieces, self._gathering(given, options), self.totals.add)
+        return ResponseStream(pieces, self.gathering(given, options), self.totals.add)
 
     def _next(self, given: tuple[Message, ...]) -> Any:
         if self._answers is None:

@@ -154,7 +154,7 @@ class LLMProvider(BaseLLMConnector):
     async def _complete(self, call: Call, limits: Limits, keeping: Keeping | None) -> LLMResponse:
         from llmport_magic.llm.exchange import whole
 
-        ask = await self._ask(call, limits)
+        ask = await self.prepare(call, limits)
         gathering = self._gathered(ask.call, ask.notes)
         chunk, raw = await (whole(ask) if keeping is None else keeping.whole(ask))
         return self._answered(gathering, chunk, raw)
@@ -174,7 +174,7 @@ class LLMProvider(BaseLLMConnector):
         async def source() -> AsyncGenerator[Chunk | list[Chunk], None]:
             from llmport_magic.llm.exchange import streamed
 
-            ask = await self._ask(call, limits)
+            ask = await self.prepare(call, limits)
             ask.notes = notes
             chunks = streamed(ask) if keeping is None else keeping.streamed(ask)
             try:
@@ -276,7 +276,8 @@ class LLMProvider(BaseLLMConnector):
         most = self.capabilities.max_output_tokens
         return wanted if wanted is None or most is None else min(wanted, most)
 
-    async def _ask(self, call: Call, limits: Limits) -> Ask:
+    async def prepare(self, call: Call, limits: Limits) -> Ask:
+        """Give all that one exchange takes: the call, its deadlines, and the key found for it."""
         if not call.model:
             call = replace(call, model=await self._discover())
         return self._asked(call, limits, await self._found())

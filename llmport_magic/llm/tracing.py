@@ -221,7 +221,7 @@ class CallSpan:
 
     def answer(self, prompt: str, text: str) -> None:
         """Take the text of an answer that comes without anything else."""
-        gathering = self._connector._gathering(as_messages(prompt), {})  # noqa: SLF001
+        gathering = self._connector.gathering(as_messages(prompt), {})
         gathering.add(Chunk(text=text))
         self.response = gathering.response()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmport_magic.errors import StoreError
 from llmport_magic.files import HOME, Folder
-from llmport_magic.log.events import Event, Kind
+from llmport_magic.log.events import Event
 from llmport_magic.log.lines import Blob, Head, LineProblem, NewerLine, decode, decode_head
 
 BLOBS = "blobs"
@@ -109,26 +109,6 @@ def scan(folder: Folder, name: str, *, offset: int = 0, number: int = 0) -> Iter
                 for start, found in _in_line(line):
                     yield replace(found, number=number, offset=offset + start)
             offset += len(line)
-
-
-def unfinished(events: Iterable[Event]) -> list[Event]:
-    """Return what had arrived of answers whose end was never recorded: the kernel was killed.
-
-    Each is the last PART of its attempt with the text of all of them, or the attempt's PROMPT
-    where nothing had arrived.
-    """
-    last: dict[tuple[str, object], Event] = {}
-    for event in events:
-        attempt = (event.run, event.data.get("attempt"))
-        if event.kind is Kind.PROMPT:
-            last[attempt] = event
-        elif event.kind is Kind.PART:
-            before = last.get(attempt)
-            begun = before.text if before is not None and before.kind is Kind.PART else ""
-            last[attempt] = replace(event, text=begun + event.text)
-        elif event.kind is Kind.RESPONSE:
-            last.pop(attempt, None)
-    return list(last.values())
 
 
 def blob_text(folder: Path, blob: Blob) -> str:

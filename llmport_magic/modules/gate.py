@@ -21,7 +21,6 @@ MAX_LINE_BYTES = 100_000
 MAX_NESTING = 100
 
 _OPENING, _CLOSING = "([{", ")]}"
-_ALLOWED_CONTROLS = "\t\n\f\r"
 _JOINERS = "\u200c\u200d"
 _BAD = re.compile(
     "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff"

@@ -34,7 +34,6 @@ class LoadReport:
 
     Attributes:
         module: the live module.
-        updated_in_place: whether it was there before and is the same object.
         removed: names that the new text no longer defines.
         rebound: names of the given namespaces that now are the new functions and classes.
         stale: names there that still are old ones, as the new text has none of that name.
@@ -42,7 +41,6 @@ class LoadReport:
     """
 
     module: ModuleType
-    updated_in_place: bool
     removed: tuple[str, ...] = ()
     rebound: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
@@ -297,7 +295,7 @@ def _put_in_place(
     if commit is not None:
         commit()
     sys.modules[name] = candidate
-    return LoadReport(module=candidate, updated_in_place=False)
+    return LoadReport(module=candidate)
 
 
 def _update(
@@ -328,7 +326,6 @@ def _update(
     rebinding = rebind(text.name, old, names, namespaces)
     return LoadReport(
         module=live,
-        updated_in_place=True,
         removed=tuple(sorted(each for each in removed if not each.startswith("__"))),
         rebound=rebinding.rebound,
         stale=rebinding.stale,

@@ -107,10 +107,6 @@ class ModuleStore:
         text = normal_text(source)
         return tuple(each for each in self.versions(name) if each.source == text)
 
-    def children(self, version: Version) -> tuple[Version, ...]:
-        """Return the versions that grew directly out of this one."""
-        return tuple(each for each in self.versions(version.name) if each.parent == version.id)
-
     def lineage(self, version: Version) -> tuple[Version, ...]:
         """Return the version, its parent and so on up to the root."""
         line, seen = [version], {version.id}
@@ -122,10 +118,6 @@ class ModuleStore:
             line.append(found)
         return tuple(line)
 
-    def roots(self, name: str) -> tuple[Version, ...]:
-        """Return the versions without a parent."""
-        return tuple(each for each in self.versions(name) if not each.parent)
-
     def newest_edit(self, version: Version) -> Version | None:
         """Return the newest hand edit made on this version, or on an edit of it."""
         reached, edits = {version.id}, []
@@ -134,10 +126,6 @@ class ModuleStore:
                 reached.add(each.id)
                 edits.append(each)
         return edits[-1] if edits else None
-
-    def has_edits_after(self, version: Version) -> bool:
-        """Tell whether somebody edited this version by hand."""
-        return self.newest_edit(version) is not None
 
     def add(self, new: NewVersion) -> Version:
         """Store a text as a new version.

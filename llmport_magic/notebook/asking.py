@@ -1,4 +1,4 @@
-"""A question about code that is there: its settings, what it sends, and its way there and back."""
+"""A request's settings; what a question about code sends, and its way there and back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from llmport_magic.api import Made, make
 from llmport_magic.errors import LLMPortError
-from llmport_magic.notebook.display import CellDisplay, say
+from llmport_magic.notebook.display import CellDisplay, CellInterrupted, say
+from llmport_magic.notebook.gmn_options import GMNLine
 from llmport_magic.notebook.last_error import LastError
-from llmport_magic.notebook.magics import CellInterrupted
-from llmport_magic.notebook.options import QuestionLine
+from llmport_magic.notebook.options import CellLine, QuestionLine
 from llmport_magic.progress import ModuleRequest
 from llmport_magic.session import session
 from llmport_magic.settings import Settings, resolve
@@ -32,14 +32,16 @@ class Part:
     text: str
 
 
-def settings_of(line: QuestionLine) -> Settings:
-    """Resolve the settings of one question."""
+def settings_of(line: CellLine | GMNLine | QuestionLine) -> Settings:
+    """Resolve the settings of one request."""
+    again = not isinstance(line, QuestionLine) and line.regenerate
     found = resolve(
         provider=line.provider,
         model=line.model,
         temperature=line.temperature,
         tries=line.tries,
-        cache=False if line.no_cache else None,
+        # Whoever asks again wants another answer than the last one.
+        cache=False if line.no_cache or again else None,
     )
     return replace(found, log=False) if line.no_log else found
 

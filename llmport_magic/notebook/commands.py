@@ -143,7 +143,7 @@ def _templates(words: list[str], shell: Any) -> None:
 
 
 def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    from llmport_magic.notebook.magics import HELP
+    from llmport_magic.notebook.options import HELP
 
     say(
         HELP,

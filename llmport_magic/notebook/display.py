@@ -39,6 +39,13 @@ _MOST_CHARACTERS = 20_000
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+class CellInterrupted(KeyboardInterrupt):
+    """The user interrupted a cell; shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Interrupted: {self}"]
+
+
 def say(*lines: str) -> None:
     """Print what a line magic was asked for."""
     print("\n".join(lines))  # noqa: T201

@@ -15,7 +15,7 @@ from llmport_magic.errors import GMNError, UsageError
 from llmport_magic.gmn.spec import Spec
 from llmport_magic.modules.sorts import SPECIFICATION
 from llmport_magic.notebook import cells
-from llmport_magic.notebook.asking import asked
+from llmport_magic.notebook.asking import asked, settings_of
 from llmport_magic.notebook.differences import harmless
 from llmport_magic.notebook.display import made_lines, say
 from llmport_magic.notebook.gmn_options import GMNLine, parse_gmn_line, refuse_specification
@@ -96,14 +96,6 @@ def ask(options: GMNLine, prompt: str, shell: Any, *, whole: str) -> Made | None
 def _request(options: GMNLine, prompt: str, shell: Any, whole: str) -> ModuleRequest:
     from llmport_magic.gmn.writing.prompting import Wish, texts
 
-    settings = resolve(
-        provider=options.provider,
-        model=options.model,
-        temperature=options.temperature,
-        tries=options.tries,
-        # Whoever asks again wants another answer than the last one.
-        cache=False if options.no_cache or options.regenerate else None,
-    )
     images, digest = _pictures(options.image)
     wish = Wish.of(
         prompt, options.agent_type or "general", constraints=options.limits, images=images
@@ -112,7 +104,7 @@ def _request(options: GMNLine, prompt: str, shell: Any, whole: str) -> ModuleReq
         name=options.name,
         purpose="specification",
         prompt=prompt if prompt.strip() else str(texts()["picture"]).strip(),
-        settings=replace(settings, log=False) if options.no_log else settings,
+        settings=settings_of(options),
         options={**options.shaping(), **digest},
         update=options.update,
         regenerate=options.regenerate,

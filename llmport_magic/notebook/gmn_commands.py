@@ -18,14 +18,14 @@ from llmport_magic.files import Folder
 from llmport_magic.modules.sorts import SPECIFICATION
 from llmport_magic.notebook import versions
 from llmport_magic.notebook.differences import difference, harmless
-from llmport_magic.notebook.display import say
+from llmport_magic.notebook.display import CellInterrupted, say
 from llmport_magic.notebook.gmn import ask, in_words, refuse_taken, specification, take
 from llmport_magic.notebook.gmn_options import (
+    GMN_HELP,
     PLOT_OPTIONS,
     parse_gmn_command,
     parse_refine_line,
 )
-from llmport_magic.notebook.magics import CellInterrupted
 from llmport_magic.notebook.options import read_options
 from llmport_magic.progress import Selected, Stored
 from llmport_magic.session import session
@@ -232,8 +232,6 @@ def _entry(version: Version, parent: Version | None) -> list[str]:
 
 
 def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    from llmport_magic.notebook.magics import GMN_HELP
-
     say(GMN_HELP, _USAGE)
 
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from llmport_magic.errors import UsageError
-from llmport_magic.notebook.options import CELL_OPTIONS, Option, read_options, split_words
+from llmport_magic.notebook.options import (
+    CELL_OPTIONS,
+    Option,
+    options_help,
+    read_options,
+    split_words,
+)
 
 Limits: TypeAlias = dict[str, int]
 
@@ -219,3 +225,17 @@ def parse_gmn_command(line: str) -> tuple[str, list[str]]:
         f"there is no `%gmn {command}`: `%gmn help` lists what there is; a prompt stands below "
         "`%%gmn NAME`"
     )
+
+
+GMN_HELP = f"""Turn a prompt into a checked, versioned specification of an active-inference agent.
+
+    %%gmn NAME [options]         the cell below the line is the prompt -> specification NAME
+    %%gmn NAME --validate        the cell below the line is a specification: checked, no model
+    %gmn                         the stored ones; `%gmn help` lists what else there is
+
+NAME is then a `Spec`: `NAME.agent()` makes an agent of it, `%gmn plot NAME` runs one. Running the
+cell again selects the stored specification and calls nobody.
+
+options:
+{options_help(GMN_OPTIONS)}
+"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -11,48 +10,14 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 
 from llmport_magic.errors import LLMPortError, UsageError
 from llmport_magic.notebook import cells
-from llmport_magic.notebook.gmn_options import GMN_OPTIONS
+from llmport_magic.notebook.gmn_options import GMN_HELP
 from llmport_magic.notebook.options import (
+    HELP,
     CellLine,
-    options_help,
     parse_cell_line,
     parse_module_line,
     parse_subcommand,
 )
-
-HELP = f"""Turn a prompt into a checked, versioned Python module.
-
-    %%llmport NAME [options]     the cell below the line is the prompt -> module NAME
-    %%llmport [options]          no NAME: prompt -> a plain code cell below, checked, not run
-    %llmport                     status; `%llmport help` lists what else there is
-
-`>>>` examples in the prompt are checked before anything is registered. `{{{{ expression }}}}` is
-filled in from the notebook. Running the cell again selects the stored module and calls nobody.
-
-options:
-{options_help()}
-"""
-
-
-GMN_HELP = f"""Turn a prompt into a checked, versioned specification of an active-inference agent.
-
-    %%gmn NAME [options]         the cell below the line is the prompt -> specification NAME
-    %%gmn NAME --validate        the cell below the line is a specification: checked, no model
-    %gmn                         the stored ones; `%gmn help` lists what else there is
-
-NAME is then a `Spec`: `NAME.agent()` makes an agent of it, `%gmn plot NAME` runs one. Running the
-cell again selects the stored specification and calls nobody.
-
-options:
-{options_help(GMN_OPTIONS)}
-"""
-
-
-class CellInterrupted(KeyboardInterrupt):
-    """The user interrupted a cell; shown in one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"Interrupted: {self}"]
 
 
 @magics_class
@@ -140,7 +105,7 @@ class LLMPortMagics(Magics):
 
     def _prompt_cell(self, options: CellLine, line: str, cell: str) -> None:
         from llmport_magic.api import make
-        from llmport_magic.notebook.display import CellDisplay, made_lines
+        from llmport_magic.notebook.display import CellDisplay, CellInterrupted, made_lines
         from llmport_magic.session import session
 
         request = self._request(options, line, cell)
@@ -176,9 +141,9 @@ class LLMPortMagics(Magics):
         self._insert(made, request.cell_id, options)
 
     def _request(self, options: CellLine, line: str, cell: str) -> Any:
+        from llmport_magic.notebook.asking import settings_of
         from llmport_magic.notebook.sampling import Copies
         from llmport_magic.progress import ModuleRequest
-        from llmport_magic.settings import resolve
 
         namespace = self.shell.user_ns
         if not cell.strip():
@@ -189,14 +154,7 @@ class LLMPortMagics(Magics):
                 f"`{options.name}` is a variable of this notebook ({type(taken).__name__}): choose "
                 "another name for the module"
             )
-        settings = resolve(
-            provider=options.provider,
-            model=options.model,
-            temperature=options.temperature,
-            tries=options.tries,
-            # Whoever asks again wants another answer than the last one.
-            cache=False if options.no_cache or options.regenerate else None,
-        )
+        settings = settings_of(options)
         name = options.name
         whole = f"%%llmport {line}\n{cell}"
         from llmport_magic.notebook.context import Context, named, render
@@ -207,7 +165,7 @@ class LLMPortMagics(Magics):
         return ModuleRequest(
             name=name,
             prompt=prompt,
-            settings=replace(settings, log=False) if options.no_log else settings,
+            settings=settings,
             options=options.shaping(),
             update=options.update,
             regenerate=options.regenerate,

@@ -317,3 +317,17 @@ def options_help(options: tuple[Option, ...] = CELL_OPTIONS) -> str:
         left = ", ".join(flags) + (f" {takes}" if takes else "")
         rows.append(f"  {left:<28} {does}")
     return "\n".join(rows)
+
+
+HELP = f"""Turn a prompt into a checked, versioned Python module.
+
+    %%llmport NAME [options]     the cell below the line is the prompt -> module NAME
+    %%llmport [options]          no NAME: prompt -> a plain code cell below, checked, not run
+    %llmport                     status; `%llmport help` lists what else there is
+
+`>>>` examples in the prompt are checked before anything is registered. `{{{{ expression }}}}` is
+filled in from the notebook. Running the cell again selects the stored module and calls nobody.
+
+options:
+{options_help()}
+"""

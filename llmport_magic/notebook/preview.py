@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmport_magic.answering import picture_in_words
 from llmport_magic.errors import ConfigError, UsageError, UserError
-from llmport_magic.explaining import question
 from llmport_magic.notebook.display import say
 from llmport_magic.notebook.visible import visible
 from llmport_magic.progress import Described, ModuleRequest
@@ -17,6 +16,7 @@ from llmport_magic.secrets import redact
 from llmport_magic.session import Session, session
 from llmport_magic.settings import for_task
 from llmport_magic.specifying import begin
+from llmport_magic.tries import question
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities

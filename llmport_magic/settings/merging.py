@@ -21,7 +21,6 @@ from llmport_magic.settings.values import (
 AUTO = "auto"
 # Who is meant by an address that stands without a name.
 _LOCAL = "local"
-_CATALOGUE = Layer(rank=Rank.CATALOGUE)
 
 
 class _Placed(NamedTuple):

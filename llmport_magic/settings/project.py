@@ -35,49 +35,8 @@ from llmport_magic.settings.values import OF_A_PROVIDER
 _OWN_FOLDER = (".env", *FACTORY_FILES)
 _FILES = (*_OWN_FOLDER, "loom.toml", "pyproject.toml", "llmport.toml")
 _ROOT_MARKS = ("loom.toml", "pyproject.toml", "llmport.toml", ".git")
-_REDIRECTS = (
-    "api_key",
-    "api_key_env",
-    "api_key_file",
-    "ask_for_key",
-    "base_url",
-    "factory_config_path",
-    "fallback",
-    "headers",
-    "keyring",
-    "models",
-    "options",  # A gateway may take another vendor, or a tool, from them.
-    "plain_http_hosts",
-    "transport",
-    "trust_env",
-)
-_EXECUTES = (
-    "sandbox_least",
-    "sandbox_memory_mb",
-    "sandbox_preload",
-    "sandbox_seconds",
-    "sandbox_warm",
-    "templates",
-    "trial_rows",
-    "trust",
-)
-_SPENDS = (
-    "attempts",
-    "budget_dollars",
-    "budget_seconds",
-    "context_tokens",
-    "budget_tokens",
-    "burst",
-    "requests_per_minute",
-    "retry_budget",
-    "shared_limits",
-    "tokens_per_minute",
-    "tries",
-)
-_RECORDS = ("cache", "cache_megabytes", "cache_seconds", "log", "log_text")
-NEEDS_TRUST = frozenset((*_REDIRECTS, *_EXECUTES, *_SPENDS, *_RECORDS))
-# It depends on the value, see `_is_dangerous`.
-BY_VALUE = frozenset(("embedded_model", "mode", "model", "module_dir", "provider"))
+# What a file that nobody trusts may set to any value; of a few others it depends on the value,
+# see `_is_dangerous`.
 HARMLESS = frozenset(
     (
         "backoff",

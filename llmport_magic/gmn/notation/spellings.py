@@ -125,13 +125,11 @@ def is_idle(word: str) -> bool:
     return _folded(word) in IDLE
 
 
-def is_name(word: str) -> bool:
-    """Whether a word may name a node: letters, digits and `_` of any script, no digit first."""
-    return word.isidentifier() and unicodedata.is_normalized("NFC", word)
-
-
 def name_of(word: str) -> str:
-    """Give the nearest word that may name a node: `grid_position` for `grid-position`."""
+    """Give the nearest word that may name a node: `grid_position` for `grid-position`.
+
+    A name has letters, digits and `_` of any script, and no digit first.
+    """
     word = unicodedata.normalize("NFC", word.strip())
     if word.isidentifier():
         return word
