@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asking import KEY
+from awaiting import soon
 from loopback import HANG, Loopback, Script, failure, raw, reply
 from two_providers import asked, both, one, refused_url, two, unwarned
 
@@ -155,13 +156,14 @@ async def test_health_is_looked_at_all_at_once(
 
     with Loopback() as slow:
         slow.always(Script((HANG,), silent=True))
+        keyless = one(server, provider="keyless", key_required=True, api_key_vars=("X_KEY",))
         router = LLMProviderFactory(
             connectors=[
                 Telling(one(server).config),
                 Telling(two(second, api_key=KEY).config),
                 one(slow, provider="slow"),
-                one(server, provider="gone", base_url=refused_url()),
-                one(server, provider="keyless", key_required=True, api_key_vars=("X_KEY",)),
+                Telling(one(server, provider="gone", base_url=refused_url()).config),
+                Telling(keyless.config),
                 MockConnector(),
             ]
         )
@@ -169,10 +171,10 @@ async def test_health_is_looked_at_all_at_once(
         # Nobody answers before all of them are asked.
         for each in (server, second, slow):
             await asyncio.to_thread(each.wait_for_requests, 1)
+        # So long it must be found to have taken, at the least.
         await asyncio.sleep(0.05)
         together.set()
-        while len(told) < 2:  # noqa: ASYNC110 - of tasks that are not ours
-            await asyncio.sleep(0.001)
+        await soon(lambda: {"one", "two", "gone", "keyless"} <= set(told))
         ahead += 301
         health = await looking
 

@@ -93,9 +93,9 @@ def test_a_prompt_cannot_leave_its_fence(
     journal.append_sync(event(text, Kind.ERROR))
     pages.flush()
 
-    for _, source in sources(tmp_path):
-        if not source.startswith("**"):
-            continue
+    fenced = [source for _, source in sources(tmp_path) if source.startswith("**")]
+    assert len(fenced) == 2  # the prompt and the error
+    for source in fenced:
         heading, _, rest = source.partition("\n\n")
         assert "\n" not in heading
         outside = "".join(heading.split("`")[0::2])

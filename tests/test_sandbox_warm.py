@@ -113,8 +113,10 @@ async def test_a_busy_worker_makes_no_check_wait() -> None:
 
 async def test_warming_up_returns_at_once_and_can_be_turned_off(go_on: threading.Event) -> None:
     """`warm_up` starts the worker in the background; `sandbox_warm = false` never does (S0-43)."""
+    before = set(threading.enumerate())
     sandboxing.warm_up(Settings(sandbox_warm=False, sandbox_preload=()))
-    await asyncio.sleep(0.2)
+    # A worker that was begun would stand in a thread, and wait for `go_on`.
+    assert set(threading.enumerate()) <= before
     assert warming.current() is None
     assert not (await run("x = 1", warm=False)).warm
 
