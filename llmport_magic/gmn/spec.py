@@ -266,12 +266,12 @@ class Spec:
 
     @property
     def D(self) -> tuple[NDArray[Any], ...]:  # noqa: N802
-        """The belief before the first observation, for each factor."""
+        """The belief before the first observation: for each factor `[state]`."""
         return self.model.D
 
     @property
     def E(self) -> NDArray[Any] | None:  # noqa: N802
-        """The prior over policies; `None` is uniform."""
+        """The prior over policies, `[policy]`; `None` is uniform."""
         return self.model.E
 
     # -- what can be done with it ------------------------------------------------------------

@@ -71,7 +71,12 @@ def load_project_config(path: str | Path) -> ProjectConfig:
 def connector_from(
     ctx: Any, name: str, config: ProjectConfig | Mapping[str, Any]
 ) -> BaseLLMConnector:
-    """Make the connector of a section; see `LLMProvider.from_config`."""
+    """Make the connector of a section; see `LLMProvider.from_config`.
+
+    Raises:
+        UsageError: the configuration is none.
+        ConfigError: nobody knows the name, or a field is missing or wrong.
+    """
     from llmport_magic.llm.registry import default_registry, named_connector
 
     if not isinstance(config, (ProjectConfig, Mapping)):

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def show_preview(request: ModuleRequest, memory: Session) -> None:
-    """Show the request that a cell would send, to the letter; sends nothing, makes no version."""
+    """Show the request that a cell would send, to the letter; sends nothing, makes no version.
+
+    Raises:
+        ConfigError: nobody can be asked.
+    """
     from llmport_magic.llm.model_size import sized
     from llmport_magic.llm.registry import capabilities_of
     from llmport_magic.llm.standing import standing
@@ -184,7 +188,11 @@ def _say_request(memory: Session) -> None:
 
 
 def preview(words: list[str], shell: Any) -> None:  # noqa: ARG001
-    """Show the last request again: `%llmport preview`."""
+    """Show the last request again: `%llmport preview`.
+
+    Raises:
+        UsageError: nothing was asked yet.
+    """
     memory = session()
     if not memory.last_request:
         raise UsageError("nothing was asked yet: `%%llmport NAME --preview` shows a cell's request")

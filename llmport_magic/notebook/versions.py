@@ -60,7 +60,12 @@ def _lacking(version: Version) -> str:
 
 
 def show(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: ARG001
-    """Show a version's source: `%llmport show NAME [VERSION | --draft] [--colour]`."""
+    """Show a version's source: `%llmport show NAME [VERSION | --draft] [--colour]`.
+
+    Raises:
+        UsageError: the words are not understood, or there is no such version.
+        ModuleNotStoredError: nothing of that name is stored, or no draft.
+    """
     usage = f"{sort.command} show NAME [VERSION | --draft] [--colour]"
     flags = {word for word in words if word.startswith("--")}
     if unknown := flags - {"--draft", "--colour", "--color"}:
@@ -120,7 +125,12 @@ def _highlighted(source: str) -> str:
 
 
 def diff(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: ARG001
-    """Show what changed between two versions: `%llmport diff NAME [A B]`."""
+    """Show what changed between two versions: `%llmport diff NAME [A B]`.
+
+    Raises:
+        UsageError: the words are not understood, or there are no two such versions.
+        ModuleNotStoredError: nothing of that name is stored.
+    """
     usage = f"{sort.command} diff NAME [A B]"
     if len(words) > 3:  # noqa: PLR2004 - NAME A B
         raise UsageError(f"two versions are compared: `{usage}`")
@@ -167,7 +177,14 @@ def diff_lines(old: Version, new: Version) -> list[str]:
 
 
 def rollback(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
-    """Make an older version current: `%llmport rollback NAME [VERSION]`."""
+    """Make an older version current: `%llmport rollback NAME [VERSION]`.
+
+    Raises:
+        UsageError: the words are not understood, or there is no such version to go back to.
+        ModuleNotStoredError: nothing of that name is stored.
+        VerificationError: it does not pass here.
+        GMNError: the specification is not valid.
+    """
     from llmport_magic import bridge
     from llmport_magic.notebook.display import register_lines
     from llmport_magic.pipeline import ensure_checked
@@ -196,7 +213,15 @@ def rollback(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
 
 
 def retry(words: list[str], shell: Any) -> None:
-    """Register what waited for a package, without a call: `%llmport retry NAME [VERSION]`."""
+    """Register what waited for a package, without a call: `%llmport retry NAME [VERSION]`.
+
+    Raises:
+        UsageError: the words are not understood, or there is no such version.
+        ModuleNotStoredError: nothing of that name is stored.
+        MissingPackageError: it needs a package that is not installed.
+        VerificationError: it does not pass here.
+        ConsentRequired: it does what only the user may allow.
+    """
     from llmport_magic import bridge
     from llmport_magic.notebook import cells
     from llmport_magic.notebook.display import register_lines

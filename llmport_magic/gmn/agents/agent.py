@@ -150,7 +150,8 @@ class Agent:
         """Judge the policies from the present beliefs.
 
         Returns:
-            The probability of each policy, and its negative expected free energy in nats.
+            The probability of each policy, and its negative expected free energy in nats: two
+            arrays `[policy]`, in the order of `policies`.
         """
         neg_efe = self._plan.neg_efe(self.beliefs)
         self._probabilities = softmax(self.gamma * neg_efe + self._log_habit)

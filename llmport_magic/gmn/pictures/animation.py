@@ -34,7 +34,11 @@ _SIDE = 4.6
 
 
 def animate(history: History, factor: str | int, theme: str, interval: int) -> FuncAnimation:
-    """Draw the beliefs about a factor as they change; see `History.animate`."""
+    """Draw the beliefs about a factor as they change; see `History.animate`.
+
+    Raises:
+        GMNError: there is no such factor or theme, or no step to draw.
+    """
     colours, index = theme_of(theme), history.factor(factor)
     if not history.steps:
         raise GMNError("there is no step to draw; run the agent first")

@@ -43,7 +43,11 @@ _MOST_LINES = 6
 
 
 def plot(history: History, factors: Sequence[str], theme: str) -> Figure:
-    """Draw a run; see `History.plot`."""
+    """Draw a run; see `History.plot`.
+
+    Raises:
+        GMNError: there is no such factor or theme, or no step to draw.
+    """
     colours = theme_of(theme)
     indices = [history.factor(name) for name in factors] or list(range(len(history.factors)))
     if not history.steps:

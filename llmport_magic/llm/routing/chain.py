@@ -161,7 +161,11 @@ class GivenChain(Chain):
         return tuple(Candidate(name=name, listed=True) for name in self._connectors)
 
     def name_of(self, provider: str) -> str:
-        """Find one of them by its name, in any case."""
+        """Find one of them by its name, in any case.
+
+        Raises:
+            ConfigError: the router was given none of that name.
+        """
         for name in self._connectors:
             if provider in (name, name.lower()):
                 return name
