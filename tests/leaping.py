@@ -11,6 +11,9 @@ import time
 
 from llmport_magic import bridge
 
+# More than any call here takes from its deadline to its end.
+_TURNS = 200
+
 
 class Leap:
     """The clock of the bridge's loop, which a test can put forward."""
@@ -34,6 +37,16 @@ class Leap:
 
         self._loop.call_soon_threadsafe(leap)
         assert done.wait(60)
+
+    async def settled(self) -> None:
+        """Wait until what was due has had its turn, on the loop of the calls and on this one."""
+
+        async def turns() -> None:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(turns(), self._loop))
+        await turns()
 
     def until(self, moment: float) -> None:
         """Let pass what is left until a moment of the loop's time; called on the loop."""

@@ -136,7 +136,7 @@ async def test_the_idle_deadline_is_kept(server: Loopback, leap: Leap) -> None:
     assert await anext(pieces) == "a"
     waiting = asyncio.ensure_future(anext(pieces))
     leap(200)
-    await asyncio.sleep(0.05)
+    await leap.settled()
     assert not waiting.done()
     leap(101)
 
