@@ -168,10 +168,9 @@ async def test_health_is_looked_at_all_at_once(
             ]
         )
         looking = asyncio.ensure_future(router.health_check(timeout=300.0))
-        # Nobody answers before all of them are asked.
+        # Nobody answers before all of them are asked, and 50 ms are to be measured.
         for each in (server, second, slow):
             await asyncio.to_thread(each.wait_for_requests, 1)
-        # So long it must be found to have taken, at the least.
         await asyncio.sleep(0.05)
         together.set()
         await soon(lambda: {"one", "two", "gone", "keyless"} <= set(told))
