@@ -14,7 +14,7 @@ import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +23,8 @@ T = TypeVar("T")
 # How long an interrupted caller waits for the cancelled task to hang up and write what it has.
 _GRACE_SECONDS = 0.15
 # A waiting thread looks up this often: where the system hands an interrupt to another thread, for
-# example to one that is just being made, the wait of the main thread does not end by itself.
+# example to one that is just being made, the wait of the main thread does not end by itself. A
+# loop that awaits looks up as often, see `awake()`.
 _BEAT = 0.1
 
 
@@ -159,7 +160,29 @@ async def in_bridge(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a coroutine on the bridge from any loop; cancelling the caller cancels it."""
     if on_bridge():
         return await coroutine
-    return await _Errand(coroutine).outcome
+    return await awake(_Errand(coroutine).outcome)
+
+
+async def awake(awaited: Awaitable[T]) -> T:
+    """Await something, and let the main thread's loop look up each tenth of a second meanwhile.
+
+    A notebook's stop button cancels the cell from within a signal's handler, and that wakes no
+    loop that sleeps. Only the main thread gets signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return await awaited
+    loop = asyncio.get_running_loop()
+    beat: asyncio.TimerHandle
+
+    def look_up() -> None:
+        nonlocal beat
+        beat = loop.call_later(_BEAT, look_up)
+
+    beat = loop.call_later(_BEAT, look_up)
+    try:
+        return await awaited
+    finally:
+        beat.cancel()
 
 
 class _Errand(Generic[T]):
@@ -278,7 +301,7 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), name="llmport-thread", daemon=True).start()
-    return await outcome
+    return await awake(outcome)
 
 
 def iterate(

@@ -254,7 +254,7 @@ class _Relay:
         # First the flag, then the look: what arrives in between sees the one or is seen.
         self._waiting = True
         if not done():
-            await self._arrival.wait()
+            await bridge.awake(self._arrival.wait())
         self._waiting = False
 
     def stop(self) -> None:
