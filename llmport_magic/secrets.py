@@ -29,6 +29,9 @@ _KEY_PATTERN = re.compile(
     r"|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16})"
 )
 _PATTERN_HEADS = ("sk-", "gsk_", "AIza", "xai-", "hf_", "ghp_", "gho_", "AKIA")
+_IN_ADDRESS = re.compile(
+    r"(//)[^/@\s]+@|([?&][\w-]*(?:key|token|secret|auth)[\w-]*=)[^&\s]+", re.IGNORECASE
+)
 _OPEN_WORD = re.compile(r"[A-Za-z0-9_\-]{1,200}$")
 
 # Characters that JSON may write in another way, and a backslash that stands for itself.
@@ -153,6 +156,13 @@ def redact(text: str) -> str:
         if echo in text:
             text = pattern.sub(MASK, text)
     return _KEY_PATTERN.sub(MASK, text)
+
+
+def redact_address(text: str) -> str:
+    """Redact a text that may be or hold a URL: what that carries of users and keys goes, too."""
+    return _IN_ADDRESS.sub(
+        lambda found: f"{found[1] or found[2]}{MASK}{'@' if found[1] else ''}", redact(text)
+    )
 
 
 def looks_like_key(text: str) -> bool:

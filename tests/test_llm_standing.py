@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asking import asking
+from loopback import Loopback, failure
 
-from llmport_magic.errors import ConfigError
+from llmport_magic.errors import ConfigError, LLMError
+from llmport_magic.llm import LLMProviderFactory
+from llmport_magic.llm.addresses import check_address
 from llmport_magic.llm.registry import connector_for, default_registry, provider_rows
 from llmport_magic.llm.standing import standing
 from llmport_magic.notebook.completion import complete
+from llmport_magic.notebook.configuration import config_lines
 from llmport_magic.notebook.conversation import standing as told_to_panels
+from llmport_magic.notebook.display import CellDisplay, spent_line
+from llmport_magic.notebook.preview import show_preview
 from llmport_magic.notebook.status import model_lines, status_lines
+from llmport_magic.progress import ModuleRequest, Spent, Started
+from llmport_magic.secrets import MASK
 from llmport_magic.session import session
 from llmport_magic.settings import configure, resolve
 
@@ -158,3 +168,59 @@ def test_completion_follows_the_chosen_provider(monkeypatch: pytest.MonkeyPatch)
     offered = _offered("%%llmport circle -m ")
 
     assert offered == list(default_registry().provider("groq").models)
+
+
+LOGIN, SHAPED = "pw12345", "sk-aBcDeFgHiJkLmNoPqRsTuV0123"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"https://user:{LOGIN}@x.example/v1", f"http://localhost:9/v1?api_key={LOGIN}"],
+    ids=["user", "query"],
+)
+def test_no_line_shows_what_an_address_or_a_model_hides(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A password in the address and a key as the model are masked as `%llmport config` does."""
+    configure(provider="local", base_url=address, model=SHAPED)
+    lines = [
+        *status_lines(resolve(), session()),
+        *config_lines([]),
+        *config_lines(["local"]),
+        *model_lines([], resolve()),
+        *model_lines(["local"], resolve()),
+        json.dumps(told_to_panels()),
+    ]
+    request = ModuleRequest(name="m", prompt="Area.", settings=resolve())
+    show_preview(request, session())
+    lines += [*_offered("%%llmport circle -p local -m "), capsys.readouterr().out]
+    connector = connector_for(resolve())
+    with pytest.raises(ConfigError) as refused:
+        connector.call_llm("q")
+    lines += [repr(connector), repr(LLMProviderFactory()), str(refused.value)]
+
+    assert [line for line in lines if LOGIN in line or SHAPED in line] == []
+    assert f"answers    local {MASK} (set by configure())" in lines
+
+
+def test_an_address_that_is_none_is_refused_without_its_password() -> None:
+    """An address without its scheme is quoted in the error, and what it hides is not."""
+    with pytest.raises(ConfigError, match="must begin with https://") as refused:
+        check_address(f"//u:{LOGIN}@x.example")
+
+    assert LOGIN not in str(refused.value)
+
+
+def test_no_error_and_no_cell_shows_a_key_that_stands_as_the_model(
+    server: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refusals that name the model, and the lines of a cell that asks it, mask what is a key."""
+    server.script(failure(404), failure(403))
+    for _ in range(2):
+        with pytest.raises(LLMError, match=r"`\*{8}`") as refused:
+            asking(server, model=SHAPED).call_llm("q")
+        assert SHAPED not in str(refused.value)
+    CellDisplay(None, "m").show(Started("local", SHAPED, "set", 1, "new"))
+
+    assert f"m ← local {MASK} (set)" in capsys.readouterr().out
+    assert SHAPED not in spent_line(Spent(), "local", SHAPED)

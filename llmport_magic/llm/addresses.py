@@ -8,6 +8,7 @@ from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from llmport_magic.errors import ConfigError
+from llmport_magic.secrets import redact_address
 
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - never bound, only read
 # A URL stands in logs, and what is in its query with it.
@@ -95,7 +96,7 @@ def check_address(base_url: str, plain_http_hosts: Collection[str] = ()) -> Spli
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigError(
             f"`base_url` must begin with https:// (or http:// for this machine), not "
-            f"`{parts.scheme or base_url[:20]}`"
+            f"`{parts.scheme or redact_address(base_url)[:20]}`"
         )
     if holds_credentials(parts):
         raise ConfigError(

@@ -171,12 +171,12 @@ def _advice(incoming: Incoming, target: Target, status: int, wait: float | None)
         case 402:
             return f"the account behind the key in {key} has no credit left"
         case 403:
-            return f"the key in {key} may not use `{target.model}`"
+            return f"the key in {key} may not use `{redact(target.model)}`"
         case 404:
             from llmport_magic.llm.retirement import instead_of
 
             what = instead_of(target.provider, target.model)
-            return f"there is no model `{target.model}` at {redact(target.base_url)}: {what}"
+            return f"there is no model {redact(f'`{target.model}` at {target.base_url}')}: {what}"
         case 407:
             return "the proxy wants credentials: check HTTPS_PROXY"
         case 413:

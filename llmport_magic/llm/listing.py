@@ -10,6 +10,7 @@ from llmport_magic.llm.provider_settings import refusal_of, settings_of
 from llmport_magic.llm.retirement import has_ended
 from llmport_magic.llm.selection import why_available
 from llmport_magic.llm.served import served
+from llmport_magic.secrets import redact, redact_address
 from llmport_magic.settings import resolve
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _listed(row: Provider, settings: Settings, registry: LLMRegistry) -> Provide
     elif why is not None:
         hint = why
     elif row.probe:
-        where = settings_of(row, settings).base_url
+        where = redact_address(settings_of(row, settings).base_url or "")
         hint = f"{row.hint or 'start a server'} at {where}, or set `base_url`"
     elif row.api_key_vars:
         hint = f"set {' or '.join(row.api_key_vars)}"
@@ -79,7 +80,7 @@ def _listed(row: Provider, settings: Settings, registry: LLMRegistry) -> Provide
         name=row.name,
         models=tuple(row.models) or served(row.name, own.base_url),
         ended=frozenset(name for name, profile in row.models.items() if has_ended(profile)),
-        model=own.model or "",
+        model=redact(own.model or ""),
         available=why is not None,
         hint=hint,
     )

@@ -15,6 +15,7 @@ from llmport_magic.llm.selection import (
     connector_for,
     why_available,
 )
+from llmport_magic.secrets import redact, redact_address
 from llmport_magic.settings import origin
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SERVED = "what the server serves first"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Who would answer a prompt that names nobody.
+    """Who would answer a prompt that names nobody; it is for the eyes, and holds no secret.
 
     Attributes:
         provider: its name in the registry; `None` where nobody can answer.
@@ -73,7 +74,7 @@ def standing(settings: Settings, *, looks: bool = True) -> Standing:
     notes = (retirement(row.name, model), _silent(row, own) if looks else "", *_unused(own))
     return Standing(
         provider=row.name,
-        model=model,
+        model=redact(model),
         why=why,
         model_source=source,
         missing=_missing(row, own),
@@ -105,13 +106,15 @@ def _silent(row: Provider, own: Settings) -> str:
     where = origin(own.base_url)
     if (row.probe and not (where and is_loopback(where[1]))) or why_available(row, own):
         return ""
-    what = f"nobody answers at {own.base_url}" if row.probe else "no embedded model is here"
+    what = "no embedded model is here"
+    if row.probe:
+        what = f"nobody answers at {redact_address(own.base_url or '')}"
     return f"{what}: {row.hint or 'install it with `%llmport model install`'}"
 
 
 def _address(row: Provider, own: Settings) -> str:
-    moved = own.base_url and origin(own.base_url) != origin(row.base_url)
-    return f"{own.base_url} ({own.source('base_url')})" if moved else ""
+    moved = own.base_url if origin(own.base_url) != origin(row.base_url) else None
+    return f"{redact_address(moved)} ({own.source('base_url')})" if moved else ""
 
 
 def _unused(settings: Settings) -> tuple[str, ...]:

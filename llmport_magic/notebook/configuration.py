@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import ConfigError, UsageError
-from llmport_magic.secrets import MASK, Secret, redact
+from llmport_magic.secrets import MASK, Secret, redact_address
 from llmport_magic.settings import (
     OF_A_PROVIDER,
     Held,
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import Provider
 
 _WIDEST = 40
-_IN_URL = re.compile(
-    r"(//)[^/@\s]+@|([?&][\w-]*(?:key|token|secret|auth)[\w-]*=)[^&\s]+", re.IGNORECASE
-)
 
 
 def config_lines(words: list[str]) -> list[str]:
@@ -238,8 +234,7 @@ def shown(value: Any) -> str:
         return ", ".join(f"{name} = {shown(part)}" for name, part in value.items())
     if isinstance(value, (tuple, list)):
         return ", ".join(map(shown, value))
-    text = " ".join(redact(str(value)).split())
-    return _IN_URL.sub(lambda found: f"{found[1] or found[2]}{MASK}{'@' if found[1] else ''}", text)
+    return " ".join(redact_address(str(value)).split())
 
 
 def _cut(text: str, widest: int) -> str:

@@ -138,7 +138,8 @@ class _Told:
             return
         self.flush()
         if isinstance(event, Started):
-            self._send("started", provider=event.provider, model=event.model, attempt=event.attempt)
+            asked = {"provider": event.provider, "model": redact(event.model)}
+            self._send("started", **asked, attempt=event.attempt)
         elif isinstance(event, (Checking, Noted)):
             self._send("note", text=event.text if isinstance(event, Noted) else "checking …")
         elif isinstance(event, Checked):

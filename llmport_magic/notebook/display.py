@@ -23,6 +23,7 @@ from llmport_magic.progress import (
     Text,
     Told,
 )
+from llmport_magic.secrets import redact
 
 if TYPE_CHECKING:
     from llmport_magic.api import Made
@@ -75,7 +76,8 @@ class CellDisplay:
         """Show one event."""
         if isinstance(event, Started):
             again = f" · attempt {event.attempt}" if event.attempt > 1 else ""
-            self._head = f"{self._name} ← {event.provider} {event.model}{again} ({event.why})"
+            who = f"{event.provider} {redact(event.model)}"
+            self._head = f"{self._name} ← {who}{again} ({event.why})"
             self._answer = ""
             self._update(force=True, terminal=self._head + "\n")
         elif isinstance(event, Text):
@@ -146,7 +148,8 @@ class CellDisplay:
 
 def spent_line(spent: Spent, provider: str | None, model: str | None) -> str:
     """Say who answered and what it took: `groq llama · 1 attempt · 310 + 120 tokens · 2.1 s`."""
-    parts = [f"{provider} {model}", f"{spent.attempts} attempt{'s' if spent.attempts > 1 else ''}"]
+    who = redact(f"{provider} {model}")
+    parts = [who, f"{spent.attempts} attempt{'s' if spent.attempts > 1 else ''}"]
     if spent.cached:
         parts.append("cached" if spent.cached == spent.attempts else f"{spent.cached} cached")
     about = "about " if spent.estimated else ""
