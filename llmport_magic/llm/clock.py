@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from llmport_magic.llm.wire import Limits
 
+T = TypeVar("T")
 _FIRST_BYTE = 60.0
 
 
@@ -51,3 +53,34 @@ class Clock:
             waited = self.limits.idle if self._patience == self.limits.idle else self._patience
             return f"no content came for {waited:g} s (`idle_timeout`)"
         return f"no answer began within {self.first_byte:g} s (`first_byte_timeout`)"
+
+
+async def in_time(
+    answer: Awaitable[T], left: float, *, total: float, provider: str, model: str
+) -> T:
+    """Await the answer of a connector that keeps no deadline itself.
+
+    Args:
+        answer: what it gives; it is cancelled when the time is over.
+        left: the seconds that are left.
+        total: the deadline that they are left of, for the error.
+        provider: who answers, for the error.
+        model: that is asked, for the error.
+
+    Raises:
+        LLMTimeoutError: the time is over.
+    """
+    try:
+        async with asyncio.timeout(max(0.0, left)) as limit:
+            return await answer
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    from llmport_magic.llm.transport import LLMTimeoutError
+
+    raise LLMTimeoutError(
+        f"`{provider}`: the answer took longer than {total:g} s (`total_timeout`); "
+        "try again, or raise that setting",
+        provider=provider,
+        model=model,
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from abc import ABC
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 from llmport_magic import bridge
-from llmport_magic.errors import UsageError
+from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm import json_replies, tracing
 from llmport_magic.llm.capabilities import LLMCapabilities
+from llmport_magic.llm.clock import in_time
 from llmport_magic.llm.cost import Totals
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.messages import LLMRole, Message, MessageLike, as_messages
@@ -37,12 +40,15 @@ class BaseLLMConnector(Methods, ABC):
             is added to what the model is sent.
         own_temperature: the temperature that somebody set for it, which no usual one replaces;
             `None` where nobody did.
+        total_timeout: the seconds in which a whole answer must be there, where the class has no
+            `complete()` of its own; `None` is no deadline. The setting of that name comes here.
     """
 
     provider_name: str = ""
     capabilities: LLMCapabilities = LLMCapabilities()
     asks_for_json: bool = False
     own_temperature: float | None = None
+    total_timeout: float | None = None
 
     _model_name: str = ""
     _totals: Totals | None = None
@@ -63,6 +69,8 @@ class BaseLLMConnector(Methods, ABC):
         if not cls.provider_name:
             cls.provider_name = cls.__name__.removesuffix("Connector").lower() or cls.__name__
         if watched:
+            if inspect.isfunction(stream := cls.__dict__.get("stream")):
+                cls.stream = _streaming(stream)  # type: ignore[method-assign]
             tracing.watch(cls)
             # Around the spans: an answer that is asked for again is a call of its own.
             json_replies.watch(cls)
@@ -124,8 +132,19 @@ class BaseLLMConnector(Methods, ABC):
             LLMOutputError: no JSON as asked, at the second try; its `text` is the answer.
             UsageError: `json_schema` is no schema.
         """
+        given = as_messages(messages)
+        seconds = self.total_timeout
+        if options.get("timeout_ms") is not None:
+            seconds = options["timeout_ms"] / 1000
+        answer = self._whole(given, options)
+        if seconds is None:
+            return await answer
+        name, model = self.provider_name, options.get("model") or self.model_name_for_api
+        return await in_time(answer, seconds, total=seconds, provider=name, model=model)
+
+    async def _whole(self, given: tuple[Message, ...], options: Mapping[str, Any]) -> LLMResponse:
         if type(self).call_llm is BaseLLMConnector.call_llm:
-            stream = self.stream(messages, **options)
+            stream = self.stream(given, **options)
             async for _ in stream:
                 pass
             return stream.response
@@ -134,15 +153,16 @@ class BaseLLMConnector(Methods, ABC):
                 f"`{self.provider_name}` takes a prompt and no tools: give it a `complete()` or "
                 "`stream()` that knows them"
             )
-        given = as_messages(messages)
         gathering = self.gathering(given, options)
         try:
-            text = await bridge.in_thread(self.call_llm, as_prompt(given))
+            text: Any = await bridge.in_thread(self.call_llm, as_prompt(given))
+            if inspect.isawaitable(text):
+                text = await bridge.awake(text)
         except Exception as error:
             # It has the key, and may be of anybody.
             scrub(error)
             raise
-        gathering.add(Chunk(text=text))
+        gathering.add(self._piece("call_llm", text))
         response = gathering.response()
         self.totals.add(response)
         return response
@@ -219,11 +239,53 @@ class BaseLLMConnector(Methods, ABC):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def _piece(self, method: str, given: Any) -> Chunk:
+        """Take what a class of a third party gives."""
+        if isinstance(given, Chunk):
+            return given
+        if not isinstance(given, str):
+            raise ConfigError(
+                f"`{type(self).__name__}.{method}` gave {type(given).__name__}, not a text: "
+                "define it to give the model's answer as a `str`"
+            )
+        return Chunk(text=given)
+
     def gathering(self, given: tuple[Message, ...], options: Mapping[str, Any]) -> Gathering:
         """Give what puts an answer together: who was asked what, and the prices that count."""
         model = options.get("model") or self.model_name_for_api
         prices = self.capabilities if model == self.model_name_for_api else None
         return Gathering(self.provider_name, model, as_prompt(given), {}, prices=prices)
+
+
+def _streaming(stream: Callable[..., Any]) -> Callable[..., ResponseStream]:
+    """Let a class give its `stream` as a generator of texts, plain or asynchronous."""
+
+    @functools.wraps(stream)
+    def begin(self: BaseLLMConnector, messages: Messages, **options: Any) -> ResponseStream:
+        found: Any = stream(self, messages, **options)
+        if isinstance(found, ResponseStream):
+            return found
+
+        async def chunks() -> AsyncGenerator[Chunk | list[Chunk], None]:
+            async for each in _each(found):
+                yield self._piece("stream", each)
+
+        if isinstance(found, str) or not isinstance(found, (AsyncIterable, Iterable)):
+            found = (self._piece("stream", found),)
+        return ResponseStream(chunks, self._gathering(as_messages(messages), options))
+
+    return begin
+
+
+async def _each(pieces: Any) -> AsyncGenerator[Any, None]:
+    """Iterate over a generator; a plain one may block, and runs in threads."""
+    if isinstance(pieces, AsyncIterable):
+        async for piece in pieces:
+            yield piece
+        return
+    pieces = iter(pieces)
+    while (piece := await bridge.in_thread(next, pieces, _each)) is not _each:
+        yield piece
 
 
 # `call_llm` of the seam itself is `complete` once more.

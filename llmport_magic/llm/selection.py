@@ -216,6 +216,7 @@ def _made(row: Provider, settings: Settings, keys: KeyFinder) -> BaseLLMConnecto
     if foreign or not isinstance(connector, BaseLLMConnector):
         raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
     connector.provider_name = row.name
+    connector.total_timeout = settings.total_timeout
     return connector
 
 

@@ -80,7 +80,9 @@ def _sync(call_llm: Callable[..., str]) -> Callable[..., str]:
             return call_llm(self, prompt, *args, **options)
         with span:
             text = call_llm(self, prompt, *args, **options)
-            span.answer(prompt, text)
+            # A coroutine is awaited elsewhere.
+            if isinstance(text, str):
+                span.answer(prompt, text)
         return text
 
     return call

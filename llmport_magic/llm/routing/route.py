@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
+from llmport_magic.llm.clock import in_time
 from llmport_magic.llm.gathering import Gathering
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.routing.failover import Asking, OnAsk, Record, Turn
@@ -223,24 +224,19 @@ class Route:
             options["model"] = self._wish.models[turn.name]
         own = _own_deadline(turn.connector)
         if own is not None:
-            options["timeout_ms"] = max(1.0, min(own, self._left() * 1000))
+            # An error tells it: of 3 s there are 3 left, not 2.98775.
+            left = round(self._left(), 1) or self._left()
+            options["timeout_ms"] = max(1.0, min(own, left * 1000))
         return options
 
     async def _in_time(self, turn: Turn, answer: Awaitable[T]) -> T:
         """Await what a connector gives, no longer than the call may take."""
         if _own_deadline(turn.connector) is not None:
             return await answer
-        try:
-            async with asyncio.timeout(max(0.0, self._left())) as limit:
-                return await answer
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        from llmport_magic.llm.transport import LLMTimeoutError
-
-        raise LLMTimeoutError(
-            f"`{turn.name}`: the answer took longer than {self._wish.total:g} s (`total_timeout`); "
-            "try again, or raise that setting",
+        return await in_time(
+            answer,
+            self._left(),
+            total=self._wish.total,
             provider=turn.name,
             model=turn.model,
         )
