@@ -96,7 +96,7 @@ def _fails(_: str) -> str:
     [
         (_later, "gave `coroutine`"),
         (lambda _: 7, "gave `int`"),
-        (_fails, r"failed for `mine` \(RuntimeError\)"),
+        (_fails, r"failed for `mine` \(RuntimeError\): cannot unlock with \*{8}: "),
     ],
 )
 def test_managers_that_fail(server: Loopback, manager: Any, told: str) -> None:

@@ -231,6 +231,24 @@ def test_what_is_no_connector_is_refused(package: Any) -> None:
         connector_for(resolve(provider="parrot"))
 
 
+@pytest.mark.parametrize("given", [dict, {"not": "a connector"}, 7])
+def test_what_can_be_no_connector_is_not_registered(given: Any) -> None:
+    """A class of another kind, or an object that makes nothing, is refused before it is listed."""
+    with pytest.raises(ConfigError, match="`other` must inherit BaseLLMConnector: "):
+        register_provider("other", connector=given)
+
+    assert "other" not in PROVIDER_CONFIG
+
+
+def test_a_provider_shows_itself_in_a_few_words() -> None:
+    """What `register_provider` gives, as the value of a cell, is one short line."""
+    own = register_provider("mine", base_url="https://x.example/v1", models={"a": {}, "b": {}})
+    kind = register_provider("echo", connector=Echo)
+
+    assert repr(own) == "Provider('mine', openai_chat, https://x.example/v1, 2 models)"
+    assert repr(kind) == "Provider('echo', connector Echo, 0 models)"
+
+
 def test_a_package_takes_no_name_that_is_taken(package: Any) -> None:
     """A package cannot answer, and get the key, in the place of a known provider."""
     package("openai = parrots:Parrot", "2fast = parrots:Parrot", "parrot = parrots:Parrot")

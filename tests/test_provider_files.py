@@ -143,6 +143,8 @@ def test_a_folder_is_read_as_a_whole(tmp_path: Path) -> None:
 
     assert registry.providers(installed=False) == ()
     assert registry.load_provider_files(tmp_path / "none") == []
+    with pytest.raises(ConfigError, match="a file, no folder: read it with `load_provider_file`"):
+        registry.load_provider_files(tmp_path / "a.yaml")
 
 
 def test_a_folder_is_read_as_far_as_it_can_be(tmp_path: Path) -> None:

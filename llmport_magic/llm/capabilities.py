@@ -323,6 +323,14 @@ class Provider:
     order: int = 1000
     auto: bool = True
 
+    def __repr__(self) -> str:
+        # A row has no end of models, and an address in it no secret.
+        how, own = f"{self.dialect}, {self.base_url}", self.connector
+        if own is not None:
+            kind = own if isinstance(own, str) else getattr(own, "__name__", type(own).__name__)
+            how = f"connector {kind}"
+        return f"Provider({self.name!r}, {how}, {len(self.models)} models)"
+
     def __post_init__(self) -> None:
         if isinstance(self.api_key_vars, list):
             object.__setattr__(self, "api_key_vars", tuple(self.api_key_vars))

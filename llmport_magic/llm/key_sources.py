@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llmport_magic.errors import ConfigError
+from llmport_magic.llm.failures import shown
 from llmport_magic.secrets import Secret, scrub
 
 SERVICE = "llmport_magic"
@@ -191,9 +192,10 @@ def key_of_manager(look_up: Callable[[str], Any], provider: str) -> Secret | Non
         return None
     except Exception as error:
         scrub(error)
+        said = shown(str(error)) or "it says no more"
         raise ConfigError(
-            f"the credential manager failed for `{provider}` ({type(error).__name__}): see the "
-            "error above"
+            f"the credential manager failed for `{provider}` ({type(error).__name__}): {said}: "
+            "mend it, or give the key another way"
         ) from error
     if found is None or (isinstance(found, str) and not found.strip()):
         return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import Provider
+from llmport_magic.llm.connector import BaseLLMConnector
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -64,6 +65,33 @@ def loaded(point: EntryPoint) -> Any:
             f"the connector `{point.name}` of the package `{_package(point)}` cannot be loaded "
             f"({line}): update or uninstall the package"
         ) from error
+
+
+def check_connector(name: str, given: Any) -> None:
+    """Refuse what is no connector: neither a class or an object of the kind, nor what makes one.
+
+    Args:
+        name: the provider's.
+        given: as its row has it; what a path or an entry point names is seen when it is asked.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(given, type):
+        fits = issubclass(given, BaseLLMConnector)
+    else:
+        later = isinstance(given, str) or hasattr(given, "load")
+        fits = later or callable(given) or isinstance(given, BaseLLMConnector)
+    if not fits:
+        raise ConfigError(no_connector(name))
+
+
+def no_connector(name: str) -> str:
+    """Say that a provider's connector is none."""
+    return (
+        f"the connector of `{name}` must inherit BaseLLMConnector: give such a class, or a "
+        "function that makes one"
+    )
 
 
 def _package(point: EntryPoint) -> str:

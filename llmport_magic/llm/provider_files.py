@@ -46,8 +46,10 @@ class ProviderFiles(Models):
                 otherwise the others are loaded, and a warning names it.
 
         Raises:
-            ConfigError: see `load_provider_file`.
+            ConfigError: see `load_provider_file`; or the folder is a file.
         """
+        if Path(folder).is_file():
+            raise ConfigError(f"{folder} is a file, no folder: read it with `load_provider_file`")
         paths = sorted(Path(folder).glob("*.yaml"))
         if strict:
             # All of them are read before the first one counts.

@@ -20,7 +20,7 @@ from llmport_magic.llm.credentials import Credentials, variables_of
 from llmport_magic.llm.detection import Detection
 from llmport_magic.llm.key_sources import checked_key, looks_foreign
 from llmport_magic.llm.listing import ProviderRow, provider_rows
-from llmport_magic.llm.plugins import installed_providers
+from llmport_magic.llm.plugins import check_connector, installed_providers
 from llmport_magic.llm.provider_files import (
     ProviderFiles,
     provider_of_file,
@@ -260,6 +260,8 @@ class LLMRegistry(Detection, ProviderFiles):
             provider = provider_from(fields, name=provider, source=f"provider `{provider}`")
         if provider.connector is None and not provider.base_url:
             raise ConfigError(f"provider `{provider.name}` needs a `base_url` or a `connector`")
+        if provider.connector is not None:
+            check_connector(provider.name, provider.connector)
         with self._lock:
             if provider.name in self._providers and not replace:
                 raise ConfigError(

@@ -16,6 +16,7 @@ from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMCapabilities
 from llmport_magic.llm.connector import BaseLLMConnector
 from llmport_magic.llm.models import capabilities_in
+from llmport_magic.llm.plugins import check_connector, loaded, no_connector
 from llmport_magic.llm.provider_settings import (
     KeyFinder,
     by_own_name,
@@ -208,13 +209,13 @@ def _made(row: Provider, settings: Settings, keys: KeyFinder) -> BaseLLMConnecto
 
         return LLMProvider(_config(row, settings, keys))
     kind = connector_class(row)
-    foreign = isinstance(kind, type) and not issubclass(kind, BaseLLMConnector)
+    check_connector(row.name, kind)
     if hasattr(kind, "from_settings"):
         connector = kind.from_settings(settings)
     else:
-        connector = _called(kind, settings) if callable(kind) and not foreign else kind
-    if foreign or not isinstance(connector, BaseLLMConnector):
-        raise ConfigError(f"the connector of `{row.name}` must inherit BaseLLMConnector")
+        connector = kind if isinstance(kind, BaseLLMConnector) else _called(kind, settings)
+    if not isinstance(connector, BaseLLMConnector):
+        raise ConfigError(no_connector(row.name))
     connector.provider_name = row.name
     connector.total_timeout = settings.total_timeout
     return connector
@@ -249,8 +250,6 @@ def connector_class(row: Provider) -> Any:
     """Give a row's connector class, importing it where the row holds its path or entry point."""
     if not isinstance(row.connector, str):
         if hasattr(row.connector, "load"):
-            from llmport_magic.llm.plugins import loaded
-
             return loaded(row.connector)
         return row.connector
     module, _, name = row.connector.partition(":")
