@@ -13,7 +13,7 @@ from loopback import Loopback, failure
 
 from llmport_magic.errors import ConfigError, LLMError
 from llmport_magic.llm import LLMProviderFactory
-from llmport_magic.llm.addresses import check_address
+from llmport_magic.llm.addresses import check_address, server_url
 from llmport_magic.llm.registry import connector_for, default_registry, provider_rows
 from llmport_magic.llm.standing import standing
 from llmport_magic.notebook.completion import complete
@@ -198,6 +198,7 @@ def test_no_line_shows_what_an_address_or_a_model_hides(
     with pytest.raises(ConfigError) as refused:
         connector.call_llm("q")
     lines += [repr(connector), repr(LLMProviderFactory()), str(refused.value)]
+    lines.append(str(default_registry().get_api_config("local")))
 
     assert [line for line in lines if LOGIN in line or SHAPED in line] == []
     assert f"answers    local {MASK} (set by configure())" in lines
@@ -209,6 +210,11 @@ def test_an_address_that_is_none_is_refused_without_its_password() -> None:
         check_address(f"//u:{LOGIN}@x.example")
 
     assert LOGIN not in str(refused.value)
+    with pytest.raises(
+        ConfigError, match="`host:no-port` is no address of `ollama`'s server"
+    ) as at:
+        server_url(f"u:{LOGIN}@host:no-port", "http://localhost:11434", "ollama")
+    assert LOGIN not in str(at.value)
 
 
 def test_no_error_and_no_cell_shows_a_key_that_stands_as_the_model(

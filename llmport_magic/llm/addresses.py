@@ -62,7 +62,8 @@ def server_url(address: str, default: str, provider: str) -> str:
         host, port = parts.hostname or "localhost", parts.port
     except ValueError:
         raise ConfigError(
-            f"`{address[:50]}` is no address of `{provider}`'s server: write host:port"
+            f"`{address.rpartition('@')[2][:50]}` is no address of `{provider}`'s server: write "
+            "host:port"
         ) from None
     if is_url and host not in _EVERY_ADDRESS:
         return address

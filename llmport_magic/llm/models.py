@@ -19,6 +19,7 @@ from llmport_magic.llm.capabilities import (
 )
 from llmport_magic.llm.catalogue import RATES, ModelsOver, model_named
 from llmport_magic.llm.retirement import end_of, has_ended
+from llmport_magic.secrets import redact_address
 
 __all__ = ["Models"]
 
@@ -135,9 +136,9 @@ class Models(ABC):
             name: of a provider or a model.
 
         Returns:
-            `provider`, `base_url`, `dialect`, `headers` (secrets as `********`) and `rate_limits`
-            (`requests_per_minute` and `tokens_per_minute`, `None` for no limit), as the settings
-            are now.
+            `provider`, `base_url`, `dialect`, `headers` and `rate_limits` (`requests_per_minute`
+            and `tokens_per_minute`, `None` for no limit), as the settings are now; secrets as
+            `********`.
 
         Raises:
             ConfigError: there is neither a provider nor a model of that name.
@@ -154,7 +155,7 @@ class Models(ABC):
         settings = settings_of(row, resolve(provider=row.name))
         return {
             "provider": row.name,
-            "base_url": settings.base_url or row.base_url,
+            "base_url": redact_address(settings.base_url or row.base_url),
             "dialect": row.dialect,
             "headers": {name: str(text) for name, text in headers_of(row, settings).items()},
             "rate_limits": {name: getattr(settings, name) for name in RATES},
