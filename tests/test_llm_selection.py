@@ -283,7 +283,9 @@ def test_registering_is_checked() -> None:
         register_provider("x")
     with pytest.raises(ConfigError, match="name"):
         register_provider("no name", base_url="https://x.example/v1")
-    register_provider("x", connector=dict)
+    with pytest.raises(ConfigError, match="BaseLLMConnector"):
+        register_provider("x", connector=dict)
+    register_provider("x", connector="builtins:dict")
     with pytest.raises(ConfigError, match="BaseLLMConnector"):
         connector_for(resolve(provider="x"))
 
