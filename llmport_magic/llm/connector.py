@@ -272,7 +272,7 @@ def _streaming(stream: Callable[..., Any]) -> Callable[..., ResponseStream]:
 
         if isinstance(found, str) or not isinstance(found, (AsyncIterable, Iterable)):
             found = (self._piece("stream", found),)
-        return ResponseStream(chunks, self._gathering(as_messages(messages), options))
+        return ResponseStream(chunks, self.gathering(as_messages(messages), options))
 
     return begin
 
