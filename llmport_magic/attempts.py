@@ -187,7 +187,7 @@ class Attempt(Sending):
                     source,
                     request.settings,
                     trying=self._asked.trying,
-                    module_dir=Path(request.settings.module_dir).resolve(),  # noqa: ASYNC240
+                    module_dir=Path(request.settings.module_dir).resolve(),  # noqa: ASYNC240 - no file is read
                 )
             else:
                 verdict, source = await self._check_and_mend(request.name, source)

@@ -47,7 +47,7 @@ _current: _Bridge | None = None
 
 
 def _bridge() -> _Bridge:
-    global _current  # noqa: PLW0603 - one loop a process is the point
+    global _current
     with _lock:
         # A forked child has the object but not the thread: it gets a bridge of its own.
         if _current is None or _current.pid != os.getpid() or not _current.thread.is_alive():
@@ -56,7 +56,7 @@ def _bridge() -> _Bridge:
 
 
 def _forget_after_fork() -> None:
-    global _lock, _current  # noqa: PLW0603
+    global _lock, _current
     _lock = threading.Lock()
     _current = None
     _letters.clear()

@@ -327,7 +327,7 @@ def _open_tail(text: str) -> int:
 
 
 def _remember(value: str) -> None:
-    global _exact, _exact_bytes  # noqa: PLW0603 - one choke point for the whole process
+    global _exact, _exact_bytes
     if len(value) < _SHORTEST or value in _known:
         return
     _known.update(_spellings(value))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmport_magic.llm.connector import BaseLLMConnector as LLMHandlerInterface
     from llmport_magic.llm.messages import Message as LLMMessage
     from llmport_magic.llm.mock import MockConnector as MockLLMHandler
-    from llmport_magic.llm.provider_views import CONNECTOR_MAP as connector_map  # noqa: N811
+    from llmport_magic.llm.provider_views import CONNECTOR_MAP as connector_map  # noqa: N811 - the seed's name
 
 __all__ = [
     "BaseLLMInterface",

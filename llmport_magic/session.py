@@ -139,7 +139,7 @@ _session: Session | None = None
 
 def session() -> Session:
     """Give this process's session, making it on first use."""
-    global _session  # noqa: PLW0603 - one session a process
+    global _session
     if _session is None:
         import atexit
 
@@ -150,7 +150,7 @@ def session() -> Session:
 
 def close_session() -> None:
     """Write what is due and forget what this process knew."""
-    global _session  # noqa: PLW0603
+    global _session
     if _session is not None:
         _session.close()
         _session = None

@@ -81,7 +81,7 @@ async def inside() -> None:
             try:
                 await ours.call("q")
             except httpx.HTTPStatusError as error:
-                check(error.response.status_code == 401, "an error of ours")  # noqa: PLR2004
+                check(error.response.status_code == 401, "an error of ours")
             else:
                 check(passed=False, what="an error of ours")
         await theirs.close()

@@ -142,7 +142,7 @@ def watching_client(book: Any, folder: Path) -> Any:
         if cell.cell_type == "code":
             print(f"\n\n── cell {cell_index + 1} " + "─" * 60 + f"\n{cell.source}\n")
 
-    def executed(cell: Any, cell_index: int, execute_reply: Any) -> None:  # noqa: ARG001
+    def executed(cell: Any, cell_index: int, execute_reply: Any) -> None:
         for payload in execute_reply["content"].get("payload", ()):
             if payload.get("source") == "set_next_input" and not payload.get("replace"):
                 book.cells.insert(cell_index + 1, new_code_cell(payload["text"]))
@@ -245,7 +245,7 @@ def check_modules(folder: Path) -> dict[str, Any]:
             [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
         )
         expect(done.returncode == 0, f"`{name}` is wrong beyond its examples:\n{done.stderr}")
-    expect(len(store.versions("solids")) == 2, "`solids` has not two versions")  # noqa: PLR2004
+    expect(len(store.versions("solids")) == 2, "`solids` has not two versions")
     return versions
 
 

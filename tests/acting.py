@@ -35,7 +35,7 @@ def says(text: str = "done") -> LLMResponse:
     return LLMResponse(text, "stop", dict(USAGE))
 
 
-def call(name: str = "double", id: str = "c1", **arguments: Any) -> ToolCall:  # noqa: A002
+def call(name: str = "double", id: str = "c1", **arguments: Any) -> ToolCall:
     """Ask for a tool."""
     return ToolCall(name=name, id=id, arguments=arguments)
 

@@ -41,7 +41,7 @@ def test_annotation_before_names() -> None:
     assert (spec.factors[0].name, spec.modalities[0].name, spec.controls[0].name) == (
         "ξ",
         "ψ",
-        "α",  # noqa: RUF001
+        "α",
     )
     assert spec.controls[0].size == 3
     assert spec.preferences[0].over == "ψ"

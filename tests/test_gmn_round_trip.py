@@ -223,7 +223,7 @@ def check(source: Any) -> None:
 
 pieces = st.one_of(
     st.sampled_from(
-        [*"{}[]():,;=#\"'\\.-+%/*<>|&!\n\t \r\x00\x0c\u202e\ud800\u200b\ufeff\u2028−“"]  # noqa: RUF001
+        [*"{}[]():,;=#\"'\\.-+%/*<>|&!\n\t \r\x00\x0c\u202e\ud800\u200b\ufeff\u2028−“"]
     ),
     st.sampled_from(
         [

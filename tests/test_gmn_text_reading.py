@@ -120,7 +120,7 @@ def test_other_layouts_mean_the_same(old: str, new: str) -> None:
         ("onehot(0)", "0", "`initial: onehot(0)`"),
         ("onehot(0)", "[1 0 0 0]", None),
         ("onehot(0)", "[1/2, 1/2, 0, 0]", None),
-        ("goal(3, 2.0)", "[−1, 0, 0, 0]", None),  # noqa: RUF001
+        ("goal(3, 2.0)", "[−1, 0, 0, 0]", None),
         ("over: sight", "observation: sight", "`observation` is read as `over`"),
         ("over: sight, values: goal(3, 2.0)", "over: sight, goal: 3", "`goal` is read as `values`"),
         ("from: [place, move],", "from: place, action: move,", "belongs into `from`"),

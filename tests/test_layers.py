@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -225,6 +226,26 @@ def test_each_of_several_functions_with_one_name_is_measured() -> None:
     text = f"{long}\n\ndef same():\n    pass\n"
 
     assert _long_functions(text) == [("same", 1, LONGEST_FUNCTION + 1)]
+
+
+_IGNORE = re.compile(
+    r"# (?:noqa: [A-Z0-9, ]+|type: ignore\[[\w, -]+\])(?P<reason>.*)$", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(path.parts[-3:]))
+def test_what_a_checker_is_not_to_say_has_its_reason(path: Path) -> None:
+    """Every ignore of the package names its rule and says why, behind it or in the line above."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    bare = [
+        number
+        for number, line in enumerate(lines)
+        if (found := _IGNORE.search(line)) and not found["reason"].strip(" -#")
+    ]
+
+    assert not re.search(r"# (?:noqa|type: ignore)(?![:\[])", text)
+    assert [lines[number] for number in bare if not lines[number - 1].strip().startswith("#")] == []
 
 
 def test_files_are_named_after_their_subject() -> None:

@@ -1,7 +1,6 @@
 """Names that nobody listed: what is refused wrote nothing, what is taken shadows nothing."""
 
 # Look-alikes are what this is about.
-# ruff: noqa: RUF001
 from __future__ import annotations
 
 import builtins

@@ -250,27 +250,27 @@ class Spec:
         return model_of(self)
 
     @property
-    def A(self) -> tuple[NDArray[Any], ...]:  # noqa: N802 - the field's name
+    def A(self) -> tuple[NDArray[Any], ...]:
         """Emissions: for each modality `[observation, state, …]`."""
         return self.model.A
 
     @property
-    def B(self) -> tuple[NDArray[Any], ...]:  # noqa: N802
+    def B(self) -> tuple[NDArray[Any], ...]:
         """Transitions: for each factor `[next, previous, …, action]`."""
         return self.model.B
 
     @property
-    def C(self) -> tuple[NDArray[Any], ...]:  # noqa: N802
+    def C(self) -> tuple[NDArray[Any], ...]:
         """Log-preferences over the observations of each modality; zeros where there are none."""
         return self.model.C
 
     @property
-    def D(self) -> tuple[NDArray[Any], ...]:  # noqa: N802
+    def D(self) -> tuple[NDArray[Any], ...]:
         """The belief before the first observation: for each factor `[state]`."""
         return self.model.D
 
     @property
-    def E(self) -> NDArray[Any] | None:  # noqa: N802
+    def E(self) -> NDArray[Any] | None:
         """The prior over policies, `[policy]`; `None` is uniform."""
         return self.model.E
 

@@ -117,7 +117,7 @@ def _unclear_orders(spec: Spec, model: Model) -> Iterator[Flaw]:
     """Tell of numbers that are another transition when the action is their first axis."""
     for each in spec.transitions:
         array = model.B[model.factors.index(each.to)]
-        cube = array.ndim == 3 and array.shape[0] == array.shape[2] > 1  # noqa: PLR2004
+        cube = array.ndim == 3 and array.shape[0] == array.shape[2] > 1
         if each.by is None or not isinstance(each.matrix, tuple) or not cube:
             continue
         other = array.transpose(1, 2, 0)

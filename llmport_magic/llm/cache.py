@@ -226,7 +226,7 @@ class KeptAnswers:
         # Joined by hand and through links: this is most of what a hit takes, and reads nothing.
         path = f"{self.path}/{key}{_ENDING}"
         try:
-            found = os.stat(path)  # noqa: PTH116
+            found = os.stat(path)  # noqa: PTH116 - of every call
             now = time.time()
             if now - found.st_atime > _USE_COUNTS_SECONDS:
                 # The time of the last change stays: it tells the files apart.

@@ -241,7 +241,7 @@ def _profiles(given: Any, place: Place) -> Mapping[str, RateLimits]:
         if not isinstance(limits, RateLimits):
             _check_names(limits, _names(RateLimits), place.at(str(name)))
             try:
-                limits = RateLimits(**limits)  # noqa: PLW2901
+                limits = RateLimits(**limits)  # noqa: PLW2901 - read, then made
             except ValueError as error:
                 raise place.error(str(error), str(name)) from None
         found[str(name)] = limits

@@ -70,7 +70,7 @@ class BaseLLMConnector(Methods, ABC):
             cls.provider_name = cls.__name__.removesuffix("Connector").lower() or cls.__name__
         if watched:
             if inspect.isfunction(stream := cls.__dict__.get("stream")):
-                cls.stream = _streaming(stream)  # type: ignore[method-assign]
+                cls.stream = _streaming(stream)  # type: ignore[method-assign]  # of the class that is being made
             tracing.watch(cls)
             # Around the spans: an answer that is asked for again is a call of its own.
             json_replies.watch(cls)

@@ -370,7 +370,7 @@ async def _success(ask: Ask, incoming: Incoming) -> Incoming:
     """Give the response back where it is a success that can be read."""
     if incoming.request_id:
         ask.notes["request_id"] = incoming.request_id
-    if not 200 <= incoming.status < 300:  # noqa: PLR2004
+    if not 200 <= incoming.status < 300:
         raise status_failure(incoming, await incoming.read_error_body(), ask.dialect)
     encoding = incoming.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":

@@ -26,7 +26,7 @@ async def create_llm_handler(
     api_key: Secret | str | None = None,
     base_url: str | None = None,
     *,
-    timeout: float | None = None,  # noqa: ASYNC109 - of every call, not of this one
+    timeout: float | None = None,  # of every call, not of this one
     rate_limit_profile: str | None = None,
     prefer: Prefer = "coding",
     allow_mock: bool = False,

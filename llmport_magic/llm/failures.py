@@ -37,7 +37,7 @@ def status_failure(incoming: Incoming, body: bytes, dialect: Dialect) -> LLMErro
 
 def body_failure(incoming: Incoming, body: bytes, details: ErrorDetails) -> LLMError:
     """Make the error of an error object inside a response that calls itself a success."""
-    status = details.status if details.status and details.status >= 400 else incoming.status  # noqa: PLR2004
+    status = details.status if details.status and details.status >= 400 else incoming.status
     return _failure(incoming, body, details, status, details.retry_after)
 
 
@@ -163,7 +163,7 @@ def _sentence(incoming: Incoming, status: int, said: str, advice: str) -> str:
     return f"{who} answered {status}{told}: {advice}{request}"
 
 
-def _advice(incoming: Incoming, target: Target, status: int, wait: float | None) -> str:  # noqa: PLR0911
+def _advice(incoming: Incoming, target: Target, status: int, wait: float | None) -> str:  # noqa: PLR0911 - one for each status
     key = " or ".join(f"`{name}`" for name in target.key_vars) or "`api_key`"
     match status:
         case 401:
@@ -183,7 +183,7 @@ def _advice(incoming: Incoming, target: Target, status: int, wait: float | None)
             return "the request is too long: send less"
         case 429:
             return f"too many requests: try again {_when(wait)}"
-        case _ if 300 <= status < 400:  # noqa: PLR2004
+        case _ if 300 <= status < 400:
             host = _host(incoming.headers.get("location", ""))
             return f"it redirects to {host}, which is not followed: set `base_url`"
         case _ if is_retried(status):

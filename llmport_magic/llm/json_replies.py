@@ -30,7 +30,7 @@ def watch(kind: type) -> None:
     """Check the JSON that a connector class gives, where it defines `complete()` itself."""
     method = kind.__dict__.get("complete")
     if inspect.isfunction(method):
-        kind.complete = _checked(method)  # type: ignore[attr-defined]
+        kind.complete = _checked(method)  # type: ignore[attr-defined]  # any class
 
 
 def instructed(messages: Iterable[Message], schema: Mapping[str, Any] | None) -> list[Message]:
@@ -204,7 +204,7 @@ def _summed(first: LLMResponse, second: LLMResponse) -> LLMResponse:
     metadata = {**second.metadata, "repaired": True}
     for name in ("sends", "latency_ms", "cost_reported"):
         parts = [r.metadata[name] for r in (first, second) if name in r.metadata]
-        if len(parts) == 2:  # noqa: PLR2004 - a sum needs both
+        if len(parts) == 2:  # a sum needs both
             metadata[name] = sum(parts)
         else:
             metadata.pop(name, None)

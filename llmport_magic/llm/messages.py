@@ -92,7 +92,7 @@ class ToolCall:
     signature: str = ""
 
     @classmethod
-    def read(cls, text: str, *, name: str, id: str = "", signature: str = "") -> Self:  # noqa: A002
+    def read(cls, text: str, *, name: str, id: str = "", signature: str = "") -> Self:
         """Make a call of the text of its arguments; bad JSON becomes the call's `error`."""
         error = None
         arguments: Any = {}

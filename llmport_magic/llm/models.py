@@ -242,7 +242,7 @@ class Models(ABC):
                 hint = f"did you mean `{near[0]}`?" if near else ", ".join(sorted(flag_names()))
                 raise ValueError(f"unknown capability `{name}`: {hint}")
             if not isinstance(value, bool):
-                raise ValueError(f"`{name}` is true or false, not `{value}`")  # noqa: TRY004
+                raise ValueError(f"`{name}` is true or false, not `{value}`")  # noqa: TRY004 - as for other values
         return tuple(
             profile
             for profile in self.list_models()

@@ -67,7 +67,7 @@ def backoff(retry: int, first: float = 0.5, most: float = 8.0) -> float:
         first: the longest wait before the first; it doubles with each.
         most: the longest wait of all.
     """
-    return random.uniform(0, min(most, first * 2.0 ** min(retry, 60)))  # noqa: S311
+    return random.uniform(0, min(most, first * 2.0 ** min(retry, 60)))  # noqa: S311 - no secret
 
 
 class RetryBudget:

@@ -44,7 +44,7 @@ def spare_searches(core: ModuleType) -> None:
     def current_async_library() -> str:
         return str(ask()) if "sniffio" in sys.modules else "asyncio"
 
-    place.current_async_library = current_async_library  # type: ignore[attr-defined]
+    place.current_async_library = current_async_library  # type: ignore[attr-defined]  # put into another's module
 
 
 class Backend:
@@ -63,7 +63,7 @@ class Backend:
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        timeout: float | None = None,  # the interface's
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> Stream:
@@ -111,7 +111,7 @@ class Stream(asyncio.BufferedProtocol):
         """Keep the transport."""
         self._transport: Any = transport
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to write what comes."""
         return self._buffer
 
@@ -144,7 +144,7 @@ class Stream(asyncio.BufferedProtocol):
         writable, self._writable = self._writable, None
         _wake(writable)
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Give what has come, at least one byte; none at the end."""
         self._flush()
         if not self._received and not self._ended:
@@ -168,7 +168,7 @@ class Stream(asyncio.BufferedProtocol):
         self._size -= len(data)
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send; several writes in one go leave together."""
         if self._ended or self._transport.is_closing():
             raise self._core.WriteError(str(self._error or "the connection is closed"))
@@ -208,7 +208,7 @@ class Stream(asyncio.BufferedProtocol):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,
     ) -> Stream:
         """Speak TLS from here on."""
         core = self._core

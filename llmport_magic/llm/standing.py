@@ -122,5 +122,5 @@ def _unused(settings: Settings) -> tuple[str, ...]:
     inert = [(name, place) for layer in settings.layers for name, place in layer.inert.items()]
     if not inert:
         return ()
-    names = ", ".join(name for name, _ in inert[:4]) + (", …" if len(inert) > 4 else "")  # noqa: PLR2004
+    names = ", ".join(name for name, _ in inert[:4]) + (", …" if len(inert) > 4 else "")
     return (f"not used: {names} ({inert[0][1]}); `%llmport trust` shows and allows it",)

@@ -187,7 +187,7 @@ class _Chunks:
             await self._relay.close()
             raise
         if not more:
-            self._stream._end()  # noqa: SLF001
+            self._stream._end()  # noqa: SLF001 - its other half
             raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -283,7 +283,7 @@ class _Relay:
             async with aclosing(self._source()) as chunks:
                 async for arrived in chunks:
                     pieces = arrived if isinstance(arrived, list) else (arrived,)
-                    stream._take(pieces)  # noqa: SLF001
+                    stream._take(pieces)  # noqa: SLF001 - its other half
                     self.chunks.extend(pieces)
                     self._tell()
         except asyncio.CancelledError as cancelled:
@@ -294,7 +294,7 @@ class _Relay:
             self._error = failure = error
         finally:
             try:
-                stream._over(failure)  # noqa: SLF001
+                stream._over(failure)  # noqa: SLF001 - its other half
             finally:
                 failure = None  # an error that its own frame holds is never freed
                 self._ended = True

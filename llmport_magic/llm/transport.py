@@ -308,14 +308,14 @@ def shared_transport() -> Transport:
 @atexit.register
 def _hang_up() -> None:
     """Close what is open while there still is a loop to do it."""
-    if any(loop.is_running() for loop in _shared._clients):  # noqa: SLF001
+    if any(loop.is_running() for loop in _shared._clients):  # noqa: SLF001 - one of ours
         with contextlib.suppress(Exception):
             bridge.submit(_shared.aclose()).result(_EXIT_SECONDS)
 
 
 def _leave_to_the_parent() -> None:
     """Begin anew in a forked child: closing an inherited connection would disturb its parent."""
-    global _shared  # noqa: PLW0603
+    global _shared
     _inherited.append(_shared)
     _shared = Transport()
 

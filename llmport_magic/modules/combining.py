@@ -51,7 +51,7 @@ def combine(tried: Sequence[Tried]) -> str | None:
     Args:
         tried: the answers so far, the newest last; only a combination that it is part of is new.
     """
-    if len(tried) < 2:  # noqa: PLR2004 - it takes two
+    if len(tried) < 2:  # it takes two
         return None
     newest = tried[-1]
     answers = [

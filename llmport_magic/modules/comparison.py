@@ -248,7 +248,7 @@ class _Matcher:
 
 def _is_near(value: complex, other: complex, tolerance: float) -> bool:
     if value != value or other != other:  # noqa: PLR0124 - only nan differs from itself
-        return value != value and other != other  # noqa: PLR0124
+        return value != value and other != other  # noqa: PLR0124 - NaN
     if value == other or math.isinf(abs(value)):
         return value == other
     return abs(value - other) <= tolerance + _SAME_FLOAT * abs(value)

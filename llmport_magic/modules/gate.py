@@ -113,7 +113,7 @@ def _code_parts(source: str) -> Iterator[tuple[int, str]]:
         end = found.end()
         prefix, quote = found.groups()
         if quote:
-            end = _REST_OF_STRING[quote].match(source, end).end()  # type: ignore[union-attr]
+            end = _REST_OF_STRING[quote].match(source, end).end()  # type: ignore[union-attr]  # it always matches
             if "f" in prefix.lower() or "t" in prefix.lower():
                 yield line + 1, re.sub(r"[^][(){}]", " ", source[found.end() : end])
         line += source.count("\n", position, end)

@@ -80,7 +80,7 @@ class _Text:
 
     @property
     def folder(self) -> str:
-        return os.path.dirname(self.file)  # noqa: PTH120
+        return os.path.dirname(self.file)
 
 
 _live: dict[str, _Live] = {}
@@ -107,7 +107,7 @@ class ModuleLoader(importlib.abc.SourceLoader):
 
     def get_data(self, path: str | bytes) -> bytes:
         """Return a file's bytes."""
-        with open(path, "rb") as stream:  # noqa: PTH123
+        with open(path, "rb") as stream:
             return stream.read()
 
 
@@ -118,11 +118,11 @@ class ModuleFinder(importlib.abc.MetaPathFinder):
         self,
         fullname: str,
         path: Sequence[str] | None,
-        target: ModuleType | None = None,  # noqa: ARG002 - the protocol's
+        target: ModuleType | None = None,  # the protocol's
     ) -> importlib.machinery.ModuleSpec | None:
         """Find a registered module whose file is still there."""
         known = _live.get(fullname)
-        if path is not None or known is None or not os.path.isfile(known.path):  # noqa: PTH113
+        if path is not None or known is None or not os.path.isfile(known.path):
             return None
         return _spec(fullname, known.path)
 
@@ -134,14 +134,14 @@ class SiblingFinder(importlib.abc.MetaPathFinder):
         self,
         fullname: str,
         path: Sequence[str] | None,
-        target: ModuleType | None = None,  # noqa: ARG002 - the protocol's
+        target: ModuleType | None = None,  # the protocol's
     ) -> importlib.machinery.ModuleSpec | None:
         """Find a plain module in the folder of a registered one."""
         if path is not None or not fullname.isidentifier():
             return None
         for folder in reversed(_folders):
-            file = os.path.join(folder, f"{fullname}.py")  # noqa: PTH118
-            if os.path.isfile(file):  # noqa: PTH113
+            file = os.path.join(folder, f"{fullname}.py")
+            if os.path.isfile(file):
                 return _spec(fullname, file)
         return None
 
@@ -195,7 +195,7 @@ def register(
     """
     with _lock:
         install()
-        file = os.path.abspath(path)  # noqa: PTH100 - a link stays visible in `__file__`
+        file = os.path.abspath(path)
         live = _module_to_update(name, file)
         text = _Text(name, source, file, _compile(name, source, file))
         if text.folder not in _folders:
@@ -223,7 +223,7 @@ def tell_autoreload(reloader: Any, name: str, module: ModuleType) -> None:
     times = getattr(reloader, "modules_mtimes", None)
     if isinstance(times, dict) and module.__file__ is not None:
         with contextlib.suppress(OSError):
-            times[name] = os.stat(module.__file__).st_mtime  # noqa: PTH116
+            times[name] = os.stat(module.__file__).st_mtime
 
 
 def _spec(name: str, file: str) -> importlib.machinery.ModuleSpec | None:
@@ -285,7 +285,7 @@ def _forget_siblings(before: set[str], folder: str) -> None:
     # They may hold on to the candidate, which nobody else will ever see.
     for name in set(sys.modules) - before:
         origin = getattr(sys.modules.get(name), "__file__", None)
-        if origin is not None and os.path.dirname(origin) == folder:  # noqa: PTH120
+        if origin is not None and os.path.dirname(origin) == folder:
             sys.modules.pop(name, None)
 
 

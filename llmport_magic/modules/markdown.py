@@ -22,7 +22,7 @@ _OTHER = frozenset(
     patch csv tsv dockerfile docker makefile make cmake nginx graphql protobuf proto latex
     tex bibtex mermaid dot graphviz plantuml pycon python-console python-repl pytb doctest
     output stdout log traceback http regex awk sed
-    """.split()  # noqa: SIM905
+    """.split()
 )
 # A container may hold containers; nothing sensible nests deeper or has more fences.
 _MAX_DEPTH = 3

@@ -26,19 +26,19 @@ def run(command: str, words: list[str], shell: Any) -> None:
     _COMMANDS[command](words, shell)
 
 
-def _status(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _status(words: list[str], shell: Any) -> None:
     say(*status_lines(resolve(), session()))
 
 
-def _models(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _models(words: list[str], shell: Any) -> None:
     say(*model_lines(words, resolve()))
 
 
-def _config(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _config(words: list[str], shell: Any) -> None:
     say(*config_lines(words))
 
 
-def _trust(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _trust(words: list[str], shell: Any) -> None:
     say(*trust_lines(words))
 
 
@@ -54,7 +54,7 @@ def _explain(words: list[str], shell: Any) -> None:
     explain(words, shell)
 
 
-def _log(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _log(words: list[str], shell: Any) -> None:
     found = read_options(words, LOG_OPTIONS, "%llmport log")
     if found["names"] or (not found["pairs"] and (found["task"] or found["unverified"])):
         raise UsageError("`%llmport log`, or `%llmport log --pairs FILE [--task gmn|code]`")
@@ -75,7 +75,7 @@ def _log(words: list[str], shell: Any) -> None:  # noqa: ARG001
     say(*(str(page) for page in pages), f"journal: {sink.journal.path}")
 
 
-def _panel(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _panel(words: list[str], shell: Any) -> None:
     from IPython.display import display
 
     from llmport_magic.notebook.widget import panel
@@ -83,7 +83,7 @@ def _panel(words: list[str], shell: Any) -> None:  # noqa: ARG001
     display(panel(shell))
 
 
-def _model(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _model(words: list[str], shell: Any) -> None:
     from llmport_magic.llm import weights
 
     if not words:
@@ -108,7 +108,7 @@ def _model(words: list[str], shell: Any) -> None:  # noqa: ARG001
     say("", f"installed: {path}")
 
 
-def _cache(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _cache(words: list[str], shell: Any) -> None:
     from llmport_magic.llm.cache import clear_cache, kept_answers
 
     if words == ["clear"]:
@@ -142,7 +142,7 @@ def _templates(words: list[str], shell: Any) -> None:
     templates(words, shell)
 
 
-def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _help(words: list[str], shell: Any) -> None:
     from llmport_magic.notebook.options import HELP
 
     say(

@@ -324,7 +324,7 @@ def _items(value: Collection[Any]) -> Description:
 
 def _shared_fields(items: list[Any]) -> tuple[str, ...]:
     """Give the keys of a list of records: the same identifiers in each of several dicts."""
-    if len(items) < 2 or not all(type(each) is dict for each in items):  # noqa: PLR2004
+    if len(items) < 2 or not all(type(each) is dict for each in items):
         return ()
     keys = items[0].keys()
     if not looks_like_fields(keys) or any(each.keys() != keys for each in items):
@@ -334,7 +334,7 @@ def _shared_fields(items: list[Any]) -> tuple[str, ...]:
 
 def _kinds(values: Iterable[Any]) -> str:
     found = dict.fromkeys(type_name(each) for each in values)
-    return ", ".join(list(found)[:6]) + (", …" if len(found) > 6 else "")  # noqa: PLR2004
+    return ", ".join(list(found)[:6]) + (", …" if len(found) > 6 else "")
 
 
 def _plain(value: Any) -> Description:

@@ -49,7 +49,7 @@ class CellInterrupted(KeyboardInterrupt):
 
 def say(*lines: str) -> None:
     """Print what a line magic was asked for."""
-    print("\n".join(lines))  # noqa: T201
+    print("\n".join(lines))  # noqa: T201 - below the cell
 
 
 class CellDisplay:

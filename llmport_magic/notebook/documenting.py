@@ -94,7 +94,7 @@ def _shown_default(value: Any) -> Any:
 
 def _is_literal(value: Any) -> bool:
     if type(value) in (tuple, list, set, frozenset):
-        return len(value) <= 6 and all(map(_is_literal, value))  # noqa: PLR2004
+        return len(value) <= 6 and all(map(_is_literal, value))
     return type(value) in _LITERALS or (type(value) is dict and not value)
 
 

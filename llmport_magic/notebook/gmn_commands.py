@@ -189,7 +189,7 @@ def _plot(words: list[str], shell: Any) -> None:
 
 def _export(words: list[str], shell: Any) -> None:
     usage = "`%gmn export NAME [FILE.json | FILE.gmn]`"
-    if not words or len(words) > 2:  # noqa: PLR2004 - NAME FILE
+    if not words or len(words) > 2:  # NAME FILE
         raise UsageError(f"which specification, into which file? {usage}")
     spec = specification(words[0], shell)
     path = Path(words[1] if len(words) > 1 else f"{words[0]}.json").expanduser()
@@ -208,7 +208,7 @@ def _export(words: list[str], shell: Any) -> None:
     say(f"✓ {path} · {len(text):,} characters")
 
 
-def _history(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _history(words: list[str], shell: Any) -> None:
     name, settings, memory = versions.named(words, "%gmn history NAME", SPECIFICATION, most=1)
     store = memory.store(settings, SPECIFICATION)
     current = versions.current_of(name, SPECIFICATION)
@@ -231,7 +231,7 @@ def _entry(version: Version, parent: Version | None) -> list[str]:
     return [harmless(line) for line in (" · ".join(parts), *said)]
 
 
-def _help(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def _help(words: list[str], shell: Any) -> None:
     say(GMN_HELP, _USAGE)
 
 

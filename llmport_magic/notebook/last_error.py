@@ -211,7 +211,7 @@ def _fixed(value: BaseException) -> Iterator[str]:
 
 
 def _is_librarys(file: str) -> bool:
-    folders = (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))  # noqa: PTH120
+    folders = (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))  # noqa: PTH120 - compared as text
     return "ipykernel_" not in file and file.startswith(folders)
 
 
@@ -260,7 +260,7 @@ def _cell_of(frames: list[FrameType], shell: Any) -> tuple[str, int | None, str 
     if first is None:
         return "", None, None
     file = first.f_code.co_filename
-    return "".join(linecache.getlines(file)), shell.compile._filename_map.get(file), None  # noqa: SLF001
+    return "".join(linecache.getlines(file)), shell.compile._filename_map.get(file), None  # noqa: SLF001 - cells by file
 
 
 def _is_users(frame: FrameType, shell: Any) -> bool:

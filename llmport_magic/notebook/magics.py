@@ -58,12 +58,12 @@ class LLMPortMagics(Magics):
         held = CellText(name=options.name, base=options.base, source=source, cell_id=cell_id)
         event, is_new = bridge.run(write_cell(held, settings, memory, run=run))
         if isinstance(event, Left):
-            print(f"· {event.text}")  # noqa: T201
+            print(f"· {event.text}")  # noqa: T201 - below the cell
             return
         version = event.version
         if options.hold:
             proof = event.verdict.line() if event.verdict else ""
-            print(  # noqa: T201
+            print(  # noqa: T201 - below the cell
                 f"· {options.name} v{version.number} is held back: {proof}. "
                 "Read the code, delete `--hold` in the first line and run the cell to register it"
             )
@@ -84,7 +84,7 @@ class LLMPortMagics(Magics):
         found = event.verdict.findings[:5] if event.verdict and is_wrong else ()
         first, *more = display.register_lines(registered, event.verdict, edited=is_new)
         for text in (first, *(f"  {finding}" for finding in found), *more):
-            print(text)  # noqa: T201
+            print(text)  # noqa: T201 - below the cell
         if is_new:
             cells.place(self.shell, version, after=cell_id, hold=False, rewrite=True)
 

@@ -187,7 +187,7 @@ def _say_request(memory: Session) -> None:
         say("hidden characters are written out above; those of the prompt are sent as they are")
 
 
-def preview(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def preview(words: list[str], shell: Any) -> None:
     """Show the last request again: `%llmport preview`.
 
     Raises:

@@ -22,13 +22,13 @@ _FILE = "templates.toml"
 _WIDE = max(map(len, TEMPLATES)) + 1
 
 
-def templates(words: list[str], shell: Any) -> None:  # noqa: ARG001
+def templates(words: list[str], shell: Any) -> None:
     """Name the templates, show one, or write ours to a file: `%llmport templates`."""
     settings = resolve()
     if not words:
         say(*_listing(settings))
     elif words[0] == "write":
-        if len(words) > 2:  # noqa: PLR2004 - write FILE
+        if len(words) > 2:  # write FILE
             raise UsageError(f"one file, with quotes where its name has spaces: {_USAGE}")
         say(*_write(Path(words[1] if len(words) > 1 else _FILE), settings))
     elif len(words) > 1:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmport_magic.registration import Registered
 
 
-def listing(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: ARG001
+def listing(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
     """List what is stored: `%llmport modules`, `%gmn`."""
     from llmport_magic.registration import needs_consent
 
@@ -59,7 +59,7 @@ def _lacking(version: Version) -> str:
     return "`, `".join(item.name for item in verdict.missing) if verdict else ""
 
 
-def show(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: ARG001
+def show(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
     """Show a version's source: `%llmport show NAME [VERSION | --draft] [--colour]`.
 
     Raises:
@@ -117,14 +117,14 @@ def _author(version: Version) -> str:
 
 def _highlighted(source: str) -> str:
     # It comes with IPython, and without types.
-    from pygments import highlight  # type: ignore[import-untyped]
-    from pygments.formatters import TerminalFormatter  # type: ignore[import-untyped]
-    from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+    from pygments import highlight  # type: ignore[import-untyped]  # it has no types
+    from pygments.formatters import TerminalFormatter  # type: ignore[import-untyped]  # it has no types
+    from pygments.lexers import PythonLexer  # type: ignore[import-untyped]  # it has no types
 
     return str(highlight(source, PythonLexer(), TerminalFormatter())).rstrip("\n")
 
 
-def diff(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: ARG001
+def diff(words: list[str], shell: Any, sort: Sort = MODULE) -> None:
     """Show what changed between two versions: `%llmport diff NAME [A B]`.
 
     Raises:
@@ -132,12 +132,12 @@ def diff(words: list[str], shell: Any, sort: Sort = MODULE) -> None:  # noqa: AR
         ModuleNotStoredError: nothing of that name is stored.
     """
     usage = f"{sort.command} diff NAME [A B]"
-    if len(words) > 3:  # noqa: PLR2004 - NAME A B
+    if len(words) > 3:  # NAME A B
         raise UsageError(f"two versions are compared: `{usage}`")
     name, settings, memory = named(words, usage, sort, most=3)
     new = (
         _version(words[2], name, settings, memory, sort)
-        if len(words) > 2  # noqa: PLR2004 - NAME A B
+        if len(words) > 2  # NAME A B
         else _current(name, settings, memory, sort)
     )
     if len(words) > 1:

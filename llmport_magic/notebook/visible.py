@@ -16,7 +16,7 @@ _HIDDEN = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_SECRET_WORD = r"(?:passw(?:or)?d|passphrase|secret|api_?key|access_?key|auth_?token|access_?token)"  # noqa: S105
+_SECRET_WORD = r"(?:passw(?:or)?d|passphrase|secret|api_?key|access_?key|auth_?token|access_?token)"  # noqa: S105 - words, no secret
 # The name, what assigns it, and the text in quotes that it is given.
 _ASSIGNED = re.compile(
     rf"(?i)(\b\w*{_SECRET_WORD}\w*[\"']?\s*(?::\s*str\s*)?[:=]\s*)([\"'])(?:(?!\2)[^\n\\]|\\.){{4,}}\2"
@@ -31,9 +31,9 @@ def visible(text: str) -> str:
 
 def _escape(character: str) -> str:
     code = ord(character)
-    if code <= 0xFF:  # noqa: PLR2004 - the last of one byte
+    if code <= 0xFF:  # the last of one byte
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - of two bytes
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # of two bytes
 
 
 def one_line(text: str, limit: int) -> str:

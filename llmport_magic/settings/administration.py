@@ -119,7 +119,7 @@ def administration() -> Administration:
     Raises:
         ConfigError: the file cannot be used: then nothing is allowed at all.
     """
-    global _known  # noqa: PLW0603
+    global _known
     path = system_folder() / "policy.toml"
     if not is_there(path):
         return Administration(path=path)

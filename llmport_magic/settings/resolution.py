@@ -50,7 +50,7 @@ def configure(**settings: Any) -> None:
     Raises:
         ConfigError: for an unknown setting or a bad value; then nothing is changed.
     """
-    global _configured  # noqa: PLW0603
+    global _configured
     new = layer_of_table(settings, Rank.CONFIGURED, "configure()")
     with _lock:
         old, kept = _configured, dict(_configured.values)
@@ -76,7 +76,7 @@ def reset_configuration(*names: str) -> None:
     Raises:
         ConfigError: for an unknown setting; then nothing is changed.
     """
-    global _configured  # noqa: PLW0603
+    global _configured
     known = (*setting_names(), SECTIONS)
     gone = {named(name, 0, known, "reset_configuration()")[0] for name in names}
     if "provider" in gone:
@@ -95,7 +95,7 @@ def times_changed() -> int:
 
 
 def _changed() -> None:
-    global _times_changed  # noqa: PLW0603
+    global _times_changed
     _times_changed += 1
 
 

@@ -315,7 +315,7 @@ def _index(value: object, size: int, name: str, kind: str, labels: Sequence[str]
         known = f"its labels are {_named(labels)}" if labels else "it has no labels"
         raise GMNError(f"`{name}` has no {kind} {value!r}: {known}; give one or an index")
     try:
-        index = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        index = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # it raises
     except TypeError:
         index = -1
     if not 0 <= index < size:
@@ -351,7 +351,7 @@ def _given(policies: ArrayLike, model: Model, limit: int) -> NDArray[Any]:
     """Check policies that were given."""
     array = np.array(policies)
     wanted = f"[policy, step, control] with {len(model.controls)} controls"
-    if array.ndim != 3 or array.shape[2] != len(model.controls) or 0 in array.shape[:2]:  # noqa: PLR2004
+    if array.ndim != 3 or array.shape[2] != len(model.controls) or 0 in array.shape[:2]:
         raise GMNError(f"`policies` has the shape {array.shape}; give whole numbers {wanted}")
     if len(array) > limit:
         raise GMNError(

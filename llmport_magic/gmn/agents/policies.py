@@ -225,7 +225,7 @@ def _joint(expected: Sequence[NDArray[Any]], of: Sequence[int]) -> NDArray[Any]:
 def _product(rows: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
     """Multiply, in blocks of rows where that is faster."""
     block = ONE_THREAD // matrix.size
-    if len(rows) <= block or block < 16:  # noqa: PLR2004 - a matrix this large is worth threads
+    if len(rows) <= block or block < 16:  # a matrix this large is worth threads
         product: NDArray[Any] = rows @ matrix
         return product
     product = np.empty((len(rows), matrix.shape[1]))

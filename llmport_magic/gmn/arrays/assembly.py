@@ -183,7 +183,7 @@ def _like_probabilities(array: NDArray[np.float64]) -> str:
     if not several or array.min() < 0 or abs(array.sum() - 1) > TOLERANCE:
         return ""
     mend = "write their logarithms"
-    if array.min() > 0 and array.size <= 8:  # noqa: PLR2004 - what fits into a line
+    if array.min() > 0 and array.size <= 8:  # what fits into a line
         mend += f" [{', '.join(f'{value:.2f}' for value in np.log(array))}]"
     return f"these are log-preferences, not probabilities: if probabilities were meant, {mend}"
 

@@ -49,7 +49,7 @@ def too_many(name: str, axes: Sequence[Axis]) -> str:
         return ""
     largest = max(axes, key=lambda axis: axis.size)
     mend = f"lower `size` of `{largest.name}`, or split it into several nodes"
-    if len(axes) > 3:  # noqa: PLR2004 - more than a factor and an action
+    if len(axes) > 3:  # more than a factor and an action
         mend = "let it depend on fewer nodes"
     numbers = _multiplied([axis.size for axis in axes])
     return f"`{name}` has {numbers} numbers, and {MAX_ENTRIES:,} are allowed: {mend}"

@@ -73,7 +73,7 @@ def _not_one(
     for position in range(1, array.ndim):
         if bool((abs(array.sum(axis=position) - 1) <= TOLERANCE).all()):
             first, other, last = axes[0], axes[position], axes[-1]
-            along = "each row does" if array.ndim == 2 else f"along `{other.name}` all do"  # noqa: PLR2004
+            along = "each row does" if array.ndim == 2 else f"along `{other.name}` all do"
             if plain and position == 1 and last.what == "action" and last.size == first.size:
                 return (
                     f"{text}; {along}: [action, next, previous]? write `by({last.name}, [ … ])` "
@@ -98,4 +98,4 @@ def _place(at: Sequence[int], axes: Sequence[Axis]) -> str:
 def _more(count: int, what: str) -> str:
     if count == 1:
         return ""
-    return f" (and {count - 1} more {what}{'s' if count > 2 else ''})"  # noqa: PLR2004
+    return f" (and {count - 1} more {what}{'s' if count > 2 else ''})"

@@ -26,7 +26,7 @@ from llmport_magic.gmn.spec import (
 
 AGENT_TYPES = ("general", "explorer", "trader", "coordinator", "analyst", "creative")
 MAX_HORIZON = 1_000
-_CELLS = re.compile(r"\s*\d+\s*[x×*]\s*\d+\s*")  # noqa: RUF001 - what models write
+_CELLS = re.compile(r"\s*\d+\s*[x×*]\s*\d+\s*")  # what models write
 
 
 def build(nodes: Sequence[Node]) -> tuple[Spec | None, list[Finding]]:

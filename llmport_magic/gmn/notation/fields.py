@@ -163,13 +163,13 @@ class Fields:
         if value is None:
             return ()
         if isinstance(value, str):
-            parts = value.lower().replace("×", "x").replace("*", "x").split("x")  # noqa: RUF001
+            parts = value.lower().replace("×", "x").replace("*", "x").split("x")
             value = tuple(
                 int(part) for part in parts if part.strip().isdecimal() and len(part) < _DIGITS
             )
             value = value if len(value) == len(parts) else ()
         cells = value if isinstance(value, tuple) else ()
-        if len(cells) != 2 or not all(  # noqa: PLR2004
+        if len(cells) != 2 or not all(
             isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in cells
         ):
             self.error(

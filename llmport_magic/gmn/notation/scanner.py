@@ -11,8 +11,8 @@ from llmport_magic.gmn.findings import Finding
 MAX_FINDINGS = 20
 
 # Possessive quantifiers: nothing that was read is tried again from its middle.
-_WORD = r"[^\s\x00-/:-@\[-^`{-\x9f“”‘’−]"  # noqa: RUF001 - what models write
-_QUOTES = "\"'“‘"  # noqa: RUF001
+_WORD = r"[^\s\x00-/:-@\[-^`{-\x9f“”‘’−]"  # what models write
+_QUOTES = "\"'“‘"
 _BLANK = re.compile(r"(?:\s++|#[^\n]*+|//[^\n]*+)++")
 _TOKEN = re.compile(
     rf"""
@@ -22,7 +22,7 @@ _TOKEN = re.compile(
     | (?P<string>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|“[^”\n]*+”|‘[^’\n]*+’)
     | (?P<open>["'“‘])
     | (?P<sign>.)
-    """,  # noqa: RUF001
+    """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _NUMBER = r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+"
@@ -116,7 +116,7 @@ class Scanner:
             return None
         self.end = found.end()
         self.advance()
-        return values  # type: ignore[return-value]
+        return values  # type: ignore[return-value]  # no None is left
 
     def key_ahead(self) -> bool:
         """Whether a colon or an equals sign follows the token."""
@@ -177,8 +177,8 @@ class Findings:
 
 def number(written: str) -> int | float | None:
     """Give the number that a token says, or `None` where it is none that can be used."""
-    written = written.replace("−", "-")  # noqa: RUF001
-    if len(written) > 100:  # noqa: PLR2004 - Python writes no float with more than 25
+    written = written.replace("−", "-")
+    if len(written) > 100:  # Python writes no float with more than 25
         return None
     value: int | float
     try:
@@ -188,7 +188,7 @@ def number(written: str) -> int | float | None:
             value = float(written)
         except ValueError:
             return None
-    return value if abs(value) < 1e300 else None  # noqa: PLR2004
+    return value if abs(value) < 1e300 else None
 
 
 def unquoted(written: str) -> str:

@@ -141,7 +141,7 @@ def meant(word: str, known: Iterable[str]) -> str:
     """Give `; did you mean …?` where one of the known words is near, else nothing."""
     known = list(dict.fromkeys(known))
     # Long words cost much to compare, and no name is near one of them.
-    if len(word) > 80:  # noqa: PLR2004
+    if len(word) > 80:
         return ""
     near = difflib.get_close_matches(word.lower(), [each.lower() for each in known], n=1)
     found = next((each for each in known if near and each.lower() == near[0]), None)

@@ -118,7 +118,7 @@ class _Reader(ValueReader):
             words = words[1:]
         elif kind_of(words[0]) != "agent":
             self.found.warn("a node begins with the word `node`", place)
-        if not words or len(words) > 2:  # noqa: PLR2004
+        if not words or len(words) > 2:
             header = quoted(" ".join(written))
             self.found.error(f"{header} is no header: write `node KIND NAME {{ … }}`", place)
             return "", words[-1] if words else ""

@@ -48,7 +48,7 @@ class ValueReader:
         if scan.kind == "number":
             return self._number()
         if scan.kind == "string":
-            if scan.piece[0] in "“‘":  # noqa: RUF001
+            if scan.piece[0] in "“‘":
                 self.warn('a text is written in straight quotes: "…"')
             text = unquoted(scan.piece)
             scan.advance()
@@ -203,7 +203,7 @@ class ValueReader:
 def quoted(text: str) -> str:
     """Show a piece of somebody's text in a finding: on one line, and not too much of it."""
     flat = " ".join(HIDDEN.sub(" ", text[:200]).split())
-    return f"`{flat if len(flat) <= 40 else flat[:39] + '…'}`"  # noqa: PLR2004
+    return f"`{flat if len(flat) <= 40 else flat[:39] + '…'}`"
 
 
 def read_value(text: str) -> Value:

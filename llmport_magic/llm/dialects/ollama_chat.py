@@ -170,7 +170,7 @@ class Reader:
         """Whether the line that is `done` has come."""
         return self._finished
 
-    def read(self, data: Mapping[str, Any], event: str) -> Chunk | None:  # noqa: ARG002
+    def read(self, data: Mapping[str, Any], event: str) -> Chunk | None:
         """Read one line; `None` where it holds nothing of the answer."""
         message = mapping(data.get("message"))
         text = string(message.get("content")) or ""
@@ -293,7 +293,7 @@ def describe_requests(model: str) -> tuple[WireRequest, ...]:
     return (WireRequest(path="api/show", body={"model": model}),)
 
 
-def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # noqa: ARG001 - not named there
+def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # not named there
     """Read what `/api/show` says.
 
     The window is the model's; what the server makes of it is the option `num_ctx`. A model that

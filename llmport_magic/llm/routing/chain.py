@@ -116,11 +116,11 @@ class Chain(ABC):
             ConfigError: the provider is not known, or cannot be asked as it is configured.
         """
 
-    def is_here(self, name: str) -> bool:  # noqa: ARG002
+    def is_here(self, name: str) -> bool:
         """Look whether a candidate that is not certain can be asked; this may take 0.3 s."""
         return True
 
-    def is_installed(self, name: str) -> bool:  # noqa: ARG002
+    def is_installed(self, name: str) -> bool:
         """Tell whether what a provider stands on is on this machine."""
         return True
 
@@ -156,7 +156,7 @@ class GivenChain(Chain):
         if not self._connectors:
             raise UsageError("give the router a connector, or leave `connectors` out")
 
-    def candidates(self, *, kept: bool = False) -> tuple[Candidate, ...]:  # noqa: ARG002
+    def candidates(self, *, kept: bool = False) -> tuple[Candidate, ...]:
         """Name all of them."""
         return tuple(Candidate(name=name, listed=True) for name in self._connectors)
 

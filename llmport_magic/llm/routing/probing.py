@@ -28,7 +28,7 @@ async def look(
     name: str,
     book: HealthBook,
     patience: Patience,
-    timeout: float,  # noqa: ASYNC109
+    timeout: float,
 ) -> dict[str, Any]:
     """Say how a provider is; never raises but when it is cancelled.
 
@@ -65,7 +65,7 @@ async def look(
     } | health.facts()
 
 
-async def _failure(connector: BaseLLMConnector, timeout: float) -> str | None:  # noqa: ASYNC109
+async def _failure(connector: BaseLLMConnector, timeout: float) -> str | None:
     """Ask for the list of models; `None` where that succeeds, or nobody can be asked for it."""
     models = getattr(connector, "models", None)
     if models is None:

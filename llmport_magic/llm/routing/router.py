@@ -340,7 +340,7 @@ class LLMProviderFactory(BaseLLMConnector, watched=False):
 
     # How they are
 
-    async def health_check(self, timeout: float = _PROBE_SECONDS) -> dict[str, Any]:  # noqa: ASYNC109
+    async def health_check(self, timeout: float = _PROBE_SECONDS) -> dict[str, Any]:
         """Look who could answer now: ask all for their list of models at once; never raises.
 
         Args:

@@ -127,13 +127,13 @@ HARMLESS = frozenset(
     requests.codes requests.auth requests.utils requests.structures requests.status_codes
     ctypes.alignment ctypes.ARRAY ctypes.POINTER
     sys.modules.keys socket.gethostname http.client.responses
-    """.split()  # noqa: SIM905 - names read better than a list of strings
+    """.split()
 )
 FILE_METHODS = frozenset(
     """
     write_text write_bytes unlink rmdir mkdir touch symlink_to hardlink_to chmod read_text
     read_bytes to_csv to_excel to_parquet to_pickle to_sql to_hdf to_feather savefig extractall
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 # Attributes that lead out of an object into the interpreter. The way to a class's bases is none:
@@ -143,11 +143,11 @@ ESCAPES: dict[str, Severity] = {
         """
         __subclasses__ __globals__ __builtins__ __code__ __closure__ f_globals f_builtins gi_frame
         cr_frame ag_frame __import__ func_globals func_code
-        """.split(),  # noqa: SIM905
+        """.split(),
         "refuse",
     ),
     **dict.fromkeys(
-        "f_back f_locals tb_frame __loader__ gi_code cr_code co_code __self__ gi_yieldfrom".split(),  # noqa: SIM905
+        "f_back f_locals tb_frame __loader__ gi_code cr_code co_code __self__ gi_yieldfrom".split(),
         "ask",
     ),
 }
@@ -156,7 +156,7 @@ FACTS = frozenset(
     """
     co_name co_qualname co_filename co_firstlineno co_varnames co_argcount co_posonlyargcount
     co_kwonlyargcount co_nlocals co_flags co_names co_freevars f_code f_lineno f_lasti
-    """.split()  # noqa: SIM905
+    """.split()
 )
 # Names and versions of modules, which are texts.
 _TEXTS = {"__name__", "__version__", "__doc__", "__file__"}

@@ -147,7 +147,7 @@ class Scopes:
 
     def _read_by_name(self, call: ast.Call) -> tuple[ast.expr, str] | None:
         """Read `getattr(x, "name")` as `x.name`."""
-        if not isinstance(call.func, ast.Name) or call.func.id != "getattr" or len(call.args) < 2:  # noqa: PLR2004
+        if not isinstance(call.func, ast.Name) or call.func.id != "getattr" or len(call.args) < 2:
             return None
         text = text_of(call.args[1])
         return (call.args[0], text) if text else None

@@ -72,7 +72,7 @@ def level() -> str:
     if not sys.executable or sys.platform in {"emscripten", "wasi"}:
         return "static only"
     try:
-        import resource  # noqa: F401
+        import resource  # noqa: F401 - whether it is there
     except ImportError:
         return "process only"
     outer = wrapping.offered()
@@ -352,7 +352,7 @@ class _Said:
     def drain(self, stream: IO[bytes]) -> None:
         """Read all of it, in a thread of its own, and keep the end."""
         with contextlib.suppress(OSError, ValueError):
-            while piece := stream.read1(65536):  # type: ignore[attr-defined]
+            while piece := stream.read1(65536):  # type: ignore[attr-defined]  # buffered
                 self._last = (self._last + piece)[-1000:]
         self._ended.set()
 

@@ -384,7 +384,7 @@ def _fields(outcome: ExampleOutcome) -> dict[str, Any]:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:  # noqa: PLR2004 - above, minutes read better
+    if seconds < 90:  # above, minutes read better
         return f"{seconds:.0f} s"
     minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h"  # noqa: PLR2004
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h"

@@ -94,7 +94,7 @@ class Axis:
 
     def _cell(self, found: list[int]) -> str:
         """Tell which cell a row and a column are, where two indices may have meant that."""
-        if len(found) != 2 or len(self.shape) != 2:  # noqa: PLR2004 - a row and a column
+        if len(found) != 2 or len(self.shape) != 2:  # a row and a column
             return ""
         row, column = found
         if row >= self.shape[0] or column >= self.shape[1]:
@@ -159,7 +159,7 @@ class Here:
         """
         if self.place == "transition":
             return self.own
-        if len(self.axes) != 2:  # noqa: PLR2004 - an observation and a state
+        if len(self.axes) != 2:  # an observation and a state
             names = ", ".join(f"`{axis.name}`" for axis in self.axes[1:]) or "nothing"
             mend = f"write `copy({self.axes[1].name})`" if self.axes[1:] else "write `onehot(0)`"
             raise ValueError(

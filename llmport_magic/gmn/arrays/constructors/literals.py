@@ -67,7 +67,7 @@ def _mend(found: tuple[int, ...], here: Here) -> str:
     if not here.axes[1:]:
         return f"one number for each {to.what} of `{to.name}`"
     control = here.axes[-1] if here.control is not None else None
-    several = len(expected) > 2  # noqa: PLR2004 - a first axis, and more than one other
+    several = len(expected) > 2  # a first axis, and more than one other
     if control is not None and found == expected[:-1]:
         mend = (
             f"the axis of `{control.name}` is missing: write one matrix for each action with "

@@ -109,7 +109,7 @@ def grid(  # noqa: PLR0917 - in the notation they may stand without their names
     probability `slip` one stays where one is; with `wrap` the edges are joined; `walls` are cells
     that cannot be entered. Without `rows` and `columns` they are the factor's `shape`.
     """
-    if rows is None and columns is None and len(here.to.shape) == 2:  # noqa: PLR2004
+    if rows is None and columns is None and len(here.to.shape) == 2:
         rows, columns = here.to.shape
     if rows is None or columns is None:
         raise ValueError(f"`{here.to.name}` has no `shape`: write `grid(rows, columns)`")
@@ -144,7 +144,7 @@ def _landings(shape: tuple[int, int], step: tuple[int, int], *, joined: bool) ->
 
 def _grid_mend(rows: int, columns: int, to: Axis) -> str:
     """Tell the size that fits, and the grid."""
-    if len(to.shape) == 2:  # noqa: PLR2004 - rows and columns
+    if len(to.shape) == 2:  # rows and columns
         return f"write `grid({to.shape[0]}, {to.shape[1]})`"
     size = to.size
     ways = [f"`size: {rows * columns}`"]
@@ -281,7 +281,7 @@ def latch(here: Here, factor: Value, states: Value) -> NDArray[np.float64]:
         table[before, before, :] = 1.0
     for number, state in enumerate(chosen):
         table[:, 0, state] = 0.0
-        table[1 if size == 2 else number + 1, 0, state] = 1.0  # noqa: PLR2004
+        table[1 if size == 2 else number + 1, 0, state] = 1.0
     if own > position:
         table = table.swapaxes(1, 2)
     return here.along(table, own, position)

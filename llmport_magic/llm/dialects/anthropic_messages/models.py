@@ -26,7 +26,7 @@ def read_models(data: Any) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # noqa: ARG001 - an alias
+def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # an alias
     """Read a model; it has its own name there, also where it was asked for by another."""
     row = mapping(data)
     if row.get("type") != "model":

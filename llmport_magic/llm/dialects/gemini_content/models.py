@@ -30,7 +30,7 @@ def read_models(data: Any) -> tuple[str, ...]:
     )
 
 
-def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # noqa: ARG001 - an alias
+def read_model(data: Any, model: str) -> Mapping[str, Any] | None:  # an alias
     """Read a model; one that writes no text is none here."""
     row = mapping(data)
     if string(row.get("name")) is None or not _writes(row):

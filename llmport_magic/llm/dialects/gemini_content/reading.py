@@ -57,7 +57,7 @@ class Reader:
         """Whether a finish reason has come: the API has no other sign of the end."""
         return self._finished
 
-    def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:  # noqa: ARG002
+    def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:
         """Read one event; `None` where it holds nothing of the answer."""
         failure = blocked(data)
         if failure is not None:

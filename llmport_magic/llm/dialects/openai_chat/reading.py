@@ -136,7 +136,7 @@ class Reader:
             self._tag = None
         return Chunk.of_text(text, event.model or None) if text else None
 
-    def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:  # noqa: ARG002
+    def read(self, data: Mapping[str, Any], event: str) -> Chunk | ErrorDetails | None:
         """Read one event; `None` where it holds nothing of the answer."""
         usage, cost = None, None
         if data.get("usage") is not None or "x_groq" in data:

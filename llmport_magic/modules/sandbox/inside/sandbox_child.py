@@ -24,7 +24,7 @@ _MAX_OUTPUT = 1_000_000
 _MAX_TEXT = 100_000
 _MAX_IMPORT_TEXT = 4_000
 _MAX_DEPTH = 20
-_BESIDE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is slow to load
+_BESIDE = os.path.dirname(__file__)
 _OPENED: set[str] = set()
 
 
@@ -40,7 +40,7 @@ class _Captured(io.TextIOBase):
         self._left = _MAX_OUTPUT
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # a property there
         return "utf-8"
 
     def writable(self) -> bool:
@@ -73,7 +73,7 @@ def _limit(limits: dict[str, int]) -> list[str]:
             continue
         try:
             hard = resource.getrlimit(kind)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901 - capped
             resource.setrlimit(kind, (value, value))
         except (OSError, ValueError):
             continue
@@ -99,7 +99,7 @@ def _confine(job: dict[str, Any]) -> list[str]:
         return held
     readable = {sys.prefix, sys.base_prefix, sys.exec_prefix, _BESIDE, *job["readable"]}
     readable.update(_editable())
-    held += sandbox_confine.confine(readable, job["listed"], os.getcwd())  # noqa: PTH109
+    held += sandbox_confine.confine(readable, job["listed"], os.getcwd())
     del sys.modules["sandbox_confine"]
     return held
 
@@ -118,7 +118,7 @@ def _outer_layer(outside: str) -> list[str]:
         except (AttributeError, OSError):
             return []
     try:
-        inside = os.readlink("/proc/self/ns/mnt")  # noqa: PTH115 - pathlib is slow to load
+        inside = os.readlink("/proc/self/ns/mnt")
     except OSError:
         return []
     return ["bwrap"] if outside and inside != outside else []
@@ -170,8 +170,8 @@ def _text_of(value: Any) -> str:
 
 def _load(job: dict[str, Any]) -> types.ModuleType:
     name = job["name"]
-    path = os.path.join(os.getcwd(), f"{name}.py")  # noqa: PTH109, PTH118 - pathlib is slow to load
-    with open(path, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123
+    path = os.path.join(os.getcwd(), f"{name}.py")
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(job["source"])
     module = types.ModuleType(name)
     module.__file__ = path
@@ -298,7 +298,7 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     printed = _Captured()
-    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), printed, printed  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), printed, printed  # noqa: SIM115 - for all that follows
     nonce, own = job.pop("nonce"), os.getpid()
 
     def tell(**message: Any) -> None:
@@ -318,11 +318,11 @@ def main() -> None:
     if reached not in job["accepted"]:
         os._exit(1)
     sys.path[:] = job["path"]
-    file = os.path.join(os.getcwd(), f"{job['name']}.py")  # noqa: PTH109, PTH118
+    file = os.path.join(os.getcwd(), f"{job['name']}.py")
     try:
         module = _load(job)
         namespace = _namespace(module, job["fixed"])
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001 - told to the parent
         tell(kind="import", printed=printed.take()[:_MAX_IMPORT_TEXT], **describe(error, file))
     else:
         tell(kind="import", printed=printed.take()[:_MAX_IMPORT_TEXT], error="")

@@ -153,7 +153,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
         descriptor = os.open(path, _O_PATH | os.O_CLOEXEC)
     except OSError:
         return
-    if not os.path.isdir(path):  # noqa: PTH112 - pathlib is slow to load
+    if not os.path.isdir(path):
         rights &= _ON_FILES
     rule = struct.pack("<Qi", rights, descriptor)
     libc.syscall(_ADD_RULE, ruleset, 1, rule, 0)

@@ -38,8 +38,8 @@ class Shelf:
 
         def noted(
             name: str,
-            globals: Mapping[str, Any] | None = None,  # noqa: A002 - the built-in's own words
-            locals: Mapping[str, Any] | None = None,  # noqa: A002
+            globals: Mapping[str, Any] | None = None,
+            locals: Mapping[str, Any] | None = None,
             fromlist: Sequence[str] | None = (),
             level: int = 0,
         ) -> types.ModuleType:
@@ -59,20 +59,20 @@ class Shelf:
         # What `importlib.import_module` calls.
         machinery: Any = sys.modules["_frozen_importlib"]
         by_name = machinery._gcd_import  # noqa: SLF001 - there is no public way to see it
-        machinery._gcd_import = noted_by_name  # noqa: SLF001
+        machinery._gcd_import = noted_by_name  # noqa: SLF001 - what every import calls
         builtins.__import__ = noted
         sys.meta_path.insert(0, observer)
         try:
             yield
         finally:
             builtins.__import__ = original
-            machinery._gcd_import = by_name  # noqa: SLF001
+            machinery._gcd_import = by_name  # noqa: SLF001 - put back
             sys.meta_path.remove(observer)
 
     def _note(self, names: Iterator[str] | Sequence[str]) -> None:
-        frame = sys._getframe(2)  # noqa: SLF001
+        frame = sys._getframe(2)  # noqa: SLF001 - who imports
         while frame is not None and frame.f_code.co_name != "<module>":
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back  # type: ignore[assignment]  # there is one
         if frame is not None:
             self._needs.setdefault(frame.f_globals.get("__name__", ""), set()).update(names)
 
@@ -106,7 +106,7 @@ class Shelf:
         module = self._modules.get(name)
         if module is None:
             return None
-        spec = ModuleSpec(name, self, origin=getattr(module, "__file__", None))  # type: ignore[arg-type]
+        spec = ModuleSpec(name, self, origin=getattr(module, "__file__", None))  # type: ignore[arg-type]  # a loader by its methods
         spec.submodule_search_locations = getattr(module, "__path__", None)
         return spec
 

@@ -105,7 +105,7 @@ def _preload(start: dict[str, Any], shelf: Any) -> list[str]:
     loaded = []
     with shelf.noting():
         # The scripts beside this one, and what they use.
-        sys.path.append(os.path.dirname(__file__))  # noqa: PTH120 - pathlib is slow to load
+        sys.path.append(os.path.dirname(__file__))
         importlib.import_module("sandbox_confine")
         sys.path.pop()
         for name, file in start["preload"]:
@@ -131,13 +131,13 @@ def _load(name: str, file: str | None, memory_mb: int) -> bool:
         room = memory_mb * 1024 * 1024 - _address_space()
         short = f"; `sandbox_memory_mb` = {memory_mb} may be too small" if room < 1 << 28 else ""
         raise Unfit(name, f"it raises {type(error).__name__} when imported{short}") from None
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
+    if len(os.listdir("/proc/self/task")) > 1:
         raise Unfit(name, "it starts threads when imported, which a fork would lose")
     return True
 
 
 def _address_space() -> int:
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+    with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -149,7 +149,7 @@ def _fork_for_each(control: socket.socket, base: str, libc: ctypes.CDLL) -> None
     own = os.getpid()
     while True:
         order, pipes = _order(control, base)
-        if order != _RUN or len(pipes) != 3:  # noqa: PLR2004 - input, output, errors
+        if order != _RUN or len(pipes) != 3:  # input, output, errors
             continue
         pid = os.fork()
         if pid == 0:
@@ -242,7 +242,7 @@ def _kill(pid: int) -> None:
 def _children() -> list[int]:
     own = os.getpid()
     try:
-        with open(f"/proc/self/task/{own}/children", "rb") as file:  # noqa: PTH123
+        with open(f"/proc/self/task/{own}/children", "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
         return []

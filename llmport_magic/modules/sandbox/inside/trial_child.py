@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 # These lie beside this file, as it lies beside the sandbox's script.
-from trial_functions import calls, public_names  # type: ignore[import-not-found]
-from trial_values import (  # type: ignore[import-not-found]
+from trial_functions import calls, public_names  # type: ignore[import-not-found]  # beside it in the child
+from trial_values import (  # type: ignore[import-not-found]  # beside it in the child
     difference,
     every_tenth,
     plain,
@@ -53,10 +53,10 @@ class _Copies:
         self.kinds: dict[str, str] = {}
         self.unreadable: dict[str, str] = {}
         for item in variables:
-            with open(item["file"], "rb") as file:  # noqa: PTH123 - pathlib is slow to load
+            with open(item["file"], "rb") as file:
                 data = file.read()
             try:
-                self.kinds[item["name"]] = type(pickle.loads(data)).__name__  # noqa: S301
+                self.kinds[item["name"]] = type(pickle.loads(data)).__name__  # noqa: S301 - the parent's own
             except BaseException as error:  # noqa: BLE001 - the user's own classes may do anything
                 self.unreadable[item["name"]] = type(error).__name__
             else:
@@ -68,7 +68,7 @@ class _Copies:
 
     def fresh(self, name: str) -> Any:
         """Give a copy that nobody has touched."""
-        return pickle.loads(self._data[name])  # noqa: S301
+        return pickle.loads(self._data[name])  # noqa: S301 - the parent's own
 
     def sampled(self, name: str) -> tuple[int, int] | None:
         """Give the rows of the copy and of the whole, where the copy is a part."""
