@@ -54,7 +54,7 @@ def _silent(event: PipelineEvent) -> None:
 
 def _warn(event: PipelineEvent) -> None:
     """Tell what the user should know, for example that another provider answers."""
-    if isinstance(event, Noted):
+    if isinstance(event, Noted) and event.warns:
         warnings.warn(event.text, UserWarning, stacklevel=2)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llmport_magic.attempts import check_module
-from llmport_magic.progress import ModuleRequest
+from llmport_magic.progress import ModuleRequest, Noted
 from llmport_magic.session import Session
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def examples_of(store: ModuleStore, version: Version) -> tuple[Example, ...]:
 
 async def examples_of_before(
     request: ModuleRequest, session: Session, parent: Version, source: str
-) -> str:
+) -> tuple[Noted, ...]:
     """Run the examples of an update's ancestors on it; says in one line what came of them.
 
     Those of one prompt run together and in their order, as they did when they were asked for.
@@ -52,7 +52,7 @@ async def examples_of_before(
         source: the new code, which has passed its own checks.
 
     Returns:
-        What to tell; empty where there is no example of before.
+        What to tell; nothing where there is no example of before. Only broken ones warn a script.
     """
     from llmport_magic.modules.trial.samples import named_variables
 
@@ -73,7 +73,8 @@ async def examples_of_before(
             now = () if before.broken else tuple(e for n, e in enumerate(now) if n not in failed)
         found += [each for each in now if each.source in counted]
     back = "" if request.draft else f"%llmport rollback {parent.name} v{parent.number}"
-    return _in_one_line(found, back)
+    broken = any(each.status == "failed" for each in found)
+    return (Noted(_in_one_line(found, back), warns=broken),) if found else ()
 
 
 def _by_prompt(
@@ -101,8 +102,6 @@ def _in_one_line(found: Sequence[ExampleOutcome], back: str) -> str:
     failed = [each for each in found if each.status == "failed"]
     ran = sum(each.status != "not run" for each in found)
     skipped = len(found) - ran
-    if not found:
-        return ""
     if not ran:
         return f"{_counted(skipped)} of before not run: {found[0].reason}"
     rest = f", {skipped} not run" if skipped else ""

@@ -115,13 +115,13 @@ async def _ended(
         last = Drafted(answer.source, answer.verdict, answer.spent, answer.provider, answer.model)
     else:
         last = await _store(request, session, decision, answer)
-    told = [decision.notice] if decision else []
+    told = [Noted(decision.notice)] if decision and decision.notice else []
     # The answer is kept by now: an example of before that hangs can be interrupted.
     if decision is not None and decision.parent is not None and request.sort is MODULE:
-        told.append(await examples_of_before(request, session, decision.parent, answer.source))
-    for line in filter(None, told):
-        await record(session, request, Kind.NOTE, line)
-        yield Noted(line)
+        told += await examples_of_before(request, session, decision.parent, answer.source)
+    for note in told:
+        await record(session, request, Kind.NOTE, note.text)
+        yield note
     yield last
 
 

@@ -136,9 +136,15 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something that the user should be told."""
+    """Something that the user should be told.
+
+    Attributes:
+        text: what, in one line.
+        warns: whether a script, which has no cell to show it below, warns of it.
+    """
 
     text: str
+    warns: bool = True
 
 
 @dataclass(frozen=True, slots=True)

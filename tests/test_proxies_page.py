@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 from loopback import Loopback, reply
+from test_settings_trust import NEEDS_TRUST
 
 from llmport_magic.settings import resolve
-from llmport_magic.settings.project import NEEDS_TRUST
 
 ROOT = Path(__file__).parents[1]
 KEY = "planted-key-0123456789abcdef"

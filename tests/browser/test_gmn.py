@@ -55,8 +55,11 @@ def test_a_sentence_becomes_a_cell_a_graph_and_a_plot(page: Any, lab: Lab) -> No
     ]
 
     desk.run(5)
-    graph = desk.cell(5).locator(".jp-RenderedSVG")
+    graph = desk.cell(5).locator(".jp-OutputArea-output img")
     graph.wait_for()
+    # All of it can be seen: it is no wider than the output that it stands in.
+    room = desk.cell(5).locator(".jp-OutputArea-output")
+    assert graph.bounding_box()["width"] <= room.bounding_box()["width"]
     desk.run(6)
     picture = desk.cell(6).locator(".jp-OutputArea-output img[src^='data:image/png']")
     picture.wait_for()
@@ -96,7 +99,7 @@ def test_names_of_a_specification_stay_text(page: Any, lab: Lab) -> None:
     desk.output("hostile").wait_for()
     assert PAYLOAD in str(desk.cell(1).locator(".jp-OutputArea").inner_text())
     desk.run(2)
-    desk.cell(2).locator(".jp-RenderedSVG").wait_for()
+    desk.cell(2).locator(".jp-OutputArea-output img").wait_for()
     assert page.locator(".jp-OutputArea").locator("script").count() == 0
     assert page.evaluate("window.broken") is None
     assert not [url for url in fetched if url.endswith("/x")]
