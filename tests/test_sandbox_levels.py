@@ -213,6 +213,33 @@ async def test_bubblewrap_that_fails_later_is_given_up(
     assert given_up
 
 
+@needs_bwrap
+async def test_a_hidden_file_that_goes_away_costs_no_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an editor hides while it saves, gone when bubblewrap starts, is looked for anew."""
+    given_up: list[bool] = []
+    monkeypatch.setattr(wrapping, "_GIVEN_UP", given_up)
+    monkeypatch.setattr(wrapping, "offered", lambda: "bwrap")
+    monkeypatch.chdir(tmp_path)
+    saving, masked = tmp_path / ".~work.ipynb", wrapping._masked
+    saving.touch()
+
+    def and_goes_away(folder: str) -> list[str]:
+        found = masked(folder)
+        if folder == str(tmp_path):
+            saving.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(wrapping, "_masked", and_goes_away)
+    result = await sandboxing.run(SandboxJob(source="x = 1", module_name="m", warm=False))
+
+    assert not saving.exists()
+    assert result.status == "ok"
+    assert "bwrap" in result.level
+    assert not given_up
+
+
 def test_the_command_of_bubblewrap_opens_no_more_than_needed(tmp_path: Path) -> None:
     """Everything is unshared, one folder can be written, hidden entries are covered (S0-43)."""
     (tmp_path / ".ssh").mkdir()
