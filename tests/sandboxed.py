@@ -116,14 +116,15 @@ def left_over(before: set[int]) -> list[str]:
     """Name the sandbox's processes that are new and do not go away."""
     deadline = time.monotonic() + PATIENCE / 2
     while True:
-        new = [psutil.Process(p) for p in own_processes() - before if psutil.pid_exists(p)]
-        left = []
-        for process in new:
-            try:
-                if "sandbox_child" in " ".join(process.cmdline()):
-                    left.append(str(process))
-            except psutil.Error:
-                continue
+        left = [name for pid in own_processes() - before if (name := _sandboxed(pid))]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.05)
+
+
+def _sandboxed(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return str(process) if "sandbox_child" in " ".join(process.cmdline()) else ""
+    except psutil.Error:  # it has ended since it was listed
+        return ""
