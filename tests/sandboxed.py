@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from awaiting import PATIENCE, until
 
-from llmport_magic.modules.sandbox import sandboxing, warming, wrapping
+from llmport_magic.modules.sandbox import fork, sandboxing, warming, wrapping
 from llmport_magic.modules.sandbox.job import SandboxJob, SandboxResult
 from llmport_magic.modules.sandbox.seen import Seen
 
@@ -39,10 +40,21 @@ def entered(mode: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         pytest.skip("bubblewrap is not installed, or may not be used")
     if "warm" in mode and not _reported():
         pytest.skip("this kernel reports no Landlock, without which nothing is warm")
+    until(lambda: not preparing())
     monkeypatch.setattr(wrapping, "offered", lambda: "bwrap" if "bwrap" in mode else "")
+    # One worker stays, however slowly it answers and however many checks other tests had of it.
+    monkeypatch.setattr(fork, "_ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(fork, "MAX_JOBS", 10**6)
     _MODE[0] = mode
-    yield "bwrap+landlock+seccomp" if "bwrap" in mode else "landlock+seccomp"
-    _MODE[0] = ""
+    try:
+        yield "bwrap+landlock+seccomp" if "bwrap" in mode else "landlock+seccomp"
+    finally:
+        _MODE[0] = ""
+
+
+def preparing() -> list[threading.Thread]:
+    """Give the threads that start a worker; an earlier test may have begun one."""
+    return [thread for thread in threading.enumerate() if thread.name == warming.THREAD]
 
 
 async def run(source: str, *examples: str, **job: object) -> SandboxResult:
@@ -82,8 +94,10 @@ def wrote(name: str, base: Path) -> bool:
     return any(file for base in bases for file in base.glob(f"llmport-check-*/{name}"))
 
 
-def overdue_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a run's time be over as soon as one of its examples has begun, and not before."""
+def overdue_at(
+    number: int, monkeypatch: pytest.MonkeyPatch, also: Callable[[], bool] = lambda: True
+) -> None:
+    """Let a run's time be over as soon as one of its examples has begun, and something else is."""
     watched: list[Seen] = []
 
     class Watched(Seen):
@@ -92,7 +106,7 @@ def overdue_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
             watched.append(self)
 
     def clock() -> float:
-        late = any(seen.running == number for seen in watched)
+        late = any(seen.running == number for seen in watched) and also()
         return time.monotonic() + (86_400 if late else 0)
 
     monkeypatch.setattr(sandboxing, "Seen", Watched)

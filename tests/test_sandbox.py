@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from awaiting import soon
 from sandboxed import MODES, entered, left_over, overdue_at, own_processes, posix, run, wrote
 
 from llmport_magic.modules.sandbox import sandboxing, warming
+from llmport_magic.modules.sandbox.fork import WarmProcess
 from llmport_magic.modules.sandbox.levels import LEVELS
+from llmport_magic.modules.sandbox.process import ColdProcess, Process
 
 pytestmark = posix
 
@@ -166,6 +170,39 @@ async def test_hung_example_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.status, result.hung) == ("timeout", 1)
     assert result.error == "did not finish within 120 s"
     assert list(result.observations) == [0]
+
+
+async def test_what_was_written_last_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has ended has passed, however late its last lines are read (S0-43)."""
+    read = sandboxing._Child._read
+
+    def late(child: sandboxing._Child, *given: Any) -> None:
+        time.sleep(0.5)
+        read(child, *given)
+
+    monkeypatch.setattr(sandboxing._Child, "_read", late)
+
+    result = await run("x = 1", "x")
+
+    assert (result.status, result.observations[0].value) == ("ok", "1")
+
+
+async def test_how_it_ended_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process writes to is closed before it has ended: its exit code is told (S0-43)."""
+    not_yet = iter(range(9))
+    for kind in (ColdProcess, WarmProcess):
+
+        def asked(process: Process, wait: float, real: Any = kind.exit_code) -> int | None:
+            return None if next(not_yet, None) is not None else real(process, wait)
+
+        monkeypatch.setattr(kind, "exit_code", asked)
+
+    result = await run("import os; os._exit(3)")
+
+    assert (result.status, result.error) == (
+        "crashed",
+        "the process ended itself (exit code 3)",
+    )
 
 
 async def test_cancelling_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,6 +224,7 @@ class WarmProcess:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._code: int | None = None
+        self._over, self._ending = False, threading.Lock()
         pairs = [os.pipe() for _ in range(3)]
         self.stdin: IO[bytes] = os.fdopen(pairs[0][1], "wb")
         self.stdout: IO[bytes] = os.fdopen(pairs[1][0], "rb")
@@ -252,9 +253,10 @@ class WarmProcess:
         return self._code
 
     def kill(self) -> None:
-        """End it from another thread."""
-        with contextlib.suppress(OSError):
-            self._worker.send(b"s")
+        """End it from another thread; once it is over the worker may run another's job."""
+        with self._ending, contextlib.suppress(OSError):
+            if not self._over:
+                self._worker.send(b"s")
 
     def end(self) -> None:
         """End it with all that it started; a worker that cannot is ended, too."""
@@ -262,6 +264,8 @@ class WarmProcess:
             self.kill()
             if self.exit_code(_ANSWER_SECONDS) is None:
                 self._worker.end()
+        with self._ending:
+            self._over = True
         close(self.stdin, self.stdout, self.stderr)
 
 

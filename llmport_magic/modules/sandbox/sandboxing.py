@@ -63,8 +63,9 @@ _CHILD = CHILD
 _MAX_RESULT = 4_000_000
 _MAX_NEW_TASKS = 512
 _POLL_SECONDS = 0.1
-# What a process that has ended wrote last may still be read for so long.
-_LAST_WORDS_SECONDS = 5.0
+# What a process that has ended wrote last, and how it ended, is waited for so often: turns, for on
+# a machine that stands still any time is over at once.
+_LAST_TURNS = 50
 
 
 def level() -> str:
@@ -122,7 +123,7 @@ def warm_up(settings: Settings) -> None:
             module_dir=Path(settings.module_dir).resolve(),
             **limits(settings),
         )
-        threading.Thread(target=_prepare, args=(job,), daemon=True).start()
+        threading.Thread(target=_prepare, args=(job,), name=warming.THREAD, daemon=True).start()
 
 
 def _prepare(job: SandboxJob) -> None:
@@ -169,6 +170,7 @@ class _Child:
         self._begun = time.monotonic()
         self._process: Process | None = None
         self._said = _Said()
+        self._too_much = False
 
     def stop(self) -> None:
         """End the child from another thread."""
@@ -189,7 +191,7 @@ class _Child:
         return result or SandboxResult(status="unavailable", error="the check could not start")
 
     def _again(self, outer: wrapping.Outer) -> SandboxResult | None:
-        self._lines = queue.SimpleQueue()
+        self._lines, self._too_much = queue.SimpleQueue(), False
         return self._attempt(outer)
 
     def _attempt(self, outer: wrapping.Outer) -> SandboxResult | None:
@@ -238,7 +240,8 @@ class _Child:
         seconds = max(1, int(job.seconds + 0.999))
         limits = {
             "AS": job.memory_mb * megabyte,
-            "CPU": seconds,
+            # More than the time of the run, which is what is told.
+            "CPU": seconds + 1,
             "FSIZE": 10 * megabyte,
             "NOFILE": 64,
             "CORE": 0,
@@ -270,6 +273,7 @@ class _Child:
             while left > 0 and (line := stream.readline(left)):
                 left -= len(line)
                 lines.put(line)
+            self._too_much |= left <= 0
         lines.put(None)
 
     def _watch(self, seen: Seen) -> SandboxResult:
@@ -303,16 +307,17 @@ class _Child:
     def _arriving(self, deadline: float, tasks: int) -> Iterator[bytes]:
         """Give the child's lines until it ends, time is up, or it starts too many processes."""
         assert self._process is not None
-        died = False
+        left = _LAST_TURNS
         while not self._stopped.is_set() and time.monotonic() < deadline:
             try:
                 line = self._lines.get(timeout=_POLL_SECONDS)
             except queue.Empty:
-                if died:
-                    return
                 # What it had written may still be on its way.
-                died = self._process.exit_code(0) is not None
+                left -= self._process.exit_code(0) is not None
+                if left <= 0:
+                    return
                 if (tasks_on_machine() or 0) > tasks + 2 * _MAX_NEW_TASKS:
+                    self._too_much = True
                     return
                 continue
             if line is None:
@@ -321,7 +326,10 @@ class _Child:
 
     def _how_it_died(self) -> str:
         assert self._process is not None
-        code = self._process.exit_code(_POLL_SECONDS)
+        code, left = None, 0 if self._too_much else _LAST_TURNS
+        while code is None and left:
+            # It closes what it writes to before it has ended.
+            code, left = self._process.exit_code(_POLL_SECONDS), left - 1
         if code is None:
             return "sent more than the check reads, or started too many processes"
         if code < 0:
@@ -363,7 +371,9 @@ class _Said:
 
     def lacks_memory(self) -> bool:
         """Tell whether a library complained of memory before it ended the process."""
-        self._ended.wait(_LAST_WORDS_SECONDS)
+        for _ in range(_LAST_TURNS):
+            if self._ended.wait(_POLL_SECONDS):
+                break
         return b"memory" in self._last.lower()
 
 

@@ -33,6 +33,8 @@ SLOW = (
     "sklearn", "statsmodels", "sympy", "networkx", "seaborn", "PIL", "requests", "lxml",
     "bs4", "plotly", "torch",
 )  # fmt: skip
+# Names the threads in which a worker is started.
+THREAD = "llmport-worker"
 
 
 def _wanted(job: SandboxJob, child: Path, outer: Outer) -> Wanted:
@@ -85,7 +87,8 @@ def prepare(job: SandboxJob, child: Path, outer: Outer) -> None:
         if worker is not None and (worker.state == "busy" or _serves(worker, wanted)):
             return
         _STATE.worker = Worker(wanted)
-        threading.Thread(target=_begin, args=(_STATE.worker,), daemon=True).start()
+        begun = threading.Thread(target=_begin, args=(_STATE.worker,), name=THREAD, daemon=True)
+        begun.start()
     if worker is not None:
         worker.end()
 

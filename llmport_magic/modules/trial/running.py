@@ -63,7 +63,7 @@ def _job(subject: Subject, trying: Trying, samples: Samples) -> SandboxJob:
             {"name": sample.name, "file": file, "rows": sample.rows, "of": sample.of}
             for file, sample in zip(files, samples.taken, strict=True)
         ],
-        "until": time.time() + _OWN_SHARE * settings.sandbox_seconds,
+        "until": time.monotonic() + _OWN_SHARE * settings.sandbox_seconds,
         "cell": subject.source if is_cell else None,
         "modules": dict(samples.modules),
         "examples": _with_what_they_need(subject),

@@ -28,6 +28,8 @@ _RUN = b"r"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LOAD_SECONDS = 120
 _CLEAN_SECONDS = 3.0
+# On a machine that stands still seconds pass in which nothing could be ended.
+_CLEAN_TURNS = 300
 
 
 class Unfit(Exception):
@@ -219,8 +221,9 @@ def _ended(pid: int, control: socket.socket, base: str) -> int:
 
 def _end_all(group: int) -> bool:
     """End what a fork left: as it came to this process when its parents died, none is missed."""
-    deadline = time.monotonic() + _CLEAN_SECONDS
-    while time.monotonic() < deadline:
+    deadline, turns = time.monotonic() + _CLEAN_SECONDS, 0
+    while time.monotonic() < deadline or turns < _CLEAN_TURNS:
+        turns += 1
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
         for other in _children():

@@ -119,7 +119,7 @@ class _Runner:
         self.late = False
 
     def _left(self) -> float:
-        return self._until - time.time()
+        return self._until - time.monotonic()
 
     def _timed(self, work: Callable[[], Any]) -> tuple[Any, float, dict[str, Any] | None]:
         """Run something with what time is left; gives its value, its seconds, its exception."""
