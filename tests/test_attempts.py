@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 
 import pytest
+from awaiting import PATIENCE
 from loopback import streamed
 from scripted import GOOD, PROMPT, fenced, scripted
 from test_kernel import journal
@@ -50,7 +51,8 @@ def make(tmp_path, monkeypatch):
         connector = PROVIDER_CONFIG["scripted"]["connector"]
         monkeypatch.setattr(connector, "capabilities", able)
         name = f"made_{uuid.uuid4().hex[:8]}"
-        return llmport(name, prompt, provider="scripted", module_dir=str(tmp_path), **settings)
+        given = {"provider": "scripted", "module_dir": str(tmp_path), "sandbox_seconds": PATIENCE}
+        return llmport(name, prompt, **given, **settings)
 
     return ask
 
@@ -162,7 +164,12 @@ def test_what_is_free_has_no_budget(make):
 async def test_an_unknown_price_is_told_once(tmp_path):
     """Where no price is known the budget of money cannot be counted: said once (S0-26)."""
     with scripted(wrong(1), wrong(2, "2"), fenced(GOOD)) as script:
-        settings = resolve(provider="scripted", module_dir=str(tmp_path), budget_dollars=0.01)
+        settings = resolve(
+            provider="scripted",
+            module_dir=str(tmp_path),
+            budget_dollars=0.01,
+            sandbox_seconds=PATIENCE,
+        )
         request = ModuleRequest(name="circle", prompt=PROMPT, settings=settings)
         events = [event async for event in write(request, Session())]
     told = [event.text for event in events if isinstance(event, Noted)]
@@ -183,13 +190,19 @@ def test_a_slow_first_answer_is_ended(make, tmp_path, never):
     assert nothing_made(tmp_path)
 
 
-def test_a_slow_later_answer_is_ended_too(make, tmp_path, never, monkeypatch):
+def test_a_slow_later_answer_is_ended_too(make, tmp_path, never, monkeypatch, leap):
     """The time left is what earlier attempts did not take; the last candidate is told (S0-26)."""
     outcome = Attempt.outcome_of
     monkeypatch.setattr(
-        Attempt, "outcome_of", lambda *given, **more: replace(outcome(*given, **more), seconds=3599)
+        Attempt, "outcome_of", lambda *given, **more: replace(outcome(*given, **more), seconds=3000)
     )
-    with scripted(wrong(1), never) as script, pytest.raises(VerificationError) as caught:
+
+    def late(prompt):
+        # Less than all of the hour, and more than is left of it.
+        leap(1200)
+        return never(prompt)
+
+    with scripted(wrong(1), late) as script, pytest.raises(VerificationError) as caught:
         make(budget_seconds=3600)
 
     assert script.calls == 2
@@ -289,8 +302,8 @@ def wire(server, tmp_path):
     def ask(**settings):
         name = f"made_{uuid.uuid4().hex[:8]}"
         given = {"provider": "openai", "base_url": server.url, "api_key": "k-0123456789"}
-        given |= {"model": "m-1", "module_dir": str(tmp_path), **settings}
-        return llmport(name, PROMPT, **given)
+        given |= {"model": "m-1", "module_dir": str(tmp_path), "sandbox_seconds": PATIENCE}
+        return llmport(name, PROMPT, **given, **settings)
 
     return ask
 

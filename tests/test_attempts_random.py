@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted import GOOD, PROMPT, fenced, scripted
@@ -47,7 +48,8 @@ def run(kinds, size, tries, folder):
     with scripted(*answers) as script:
         connector = PROVIDER_CONFIG["scripted"]["connector"]
         connector.capabilities = LLMCapabilities(size=size, **price)
-        found = resolve(provider="scripted", module_dir=str(folder), tries=tries)
+        patient = {"sandbox_seconds": PATIENCE}
+        found = resolve(provider="scripted", module_dir=str(folder), tries=tries, **patient)
         request = ModuleRequest(name="circle", prompt=PROMPT, settings=found)
         return asyncio.run(_ended(request)), script.calls
 
@@ -65,7 +67,7 @@ async def _ended(request):
     max_examples=20,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=5),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaiting import PATIENCE
 from scripted import fenced, scripted
 
 from llmport_magic import configure, llmport
@@ -94,7 +95,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder of its own, with a fresh session and no module left over."""
     monkeypatch.chdir(tmp_path)
     sessions.close_session()
-    configure(provider="scripted", tries=1)
+    configure(provider="scripted", tries=1, sandbox_seconds=PATIENCE)
     yield tmp_path
     sessions.close_session()
     loader.uninstall()
@@ -201,7 +202,7 @@ def test_syntax_of_a_newer_python_names_both(
 
 def test_a_wrong_answer_is_followed_by_the_next(folder: Path) -> None:
     """Of two answers the second counts; the log has both, the first with what is wrong (S0-26)."""
-    configure(provider="scripted", tries=3)
+    configure(provider="scripted", tries=3, sandbox_seconds=PATIENCE)
     with scripted(fenced("def volume(a, b, c)\n    return a\n"), fenced(PLAIN)) as script:
         box = llmport("box", ASKED)
 

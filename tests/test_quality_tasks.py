@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 
 from llmport_magic.modules.examples import Example, parse_examples
 from llmport_magic.modules.names import check_module_name
@@ -29,7 +30,7 @@ EMPTY = '"""Nothing is in here."""\n'
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings whose modules lie in a folder of the test."""
-    return resolve(module_dir=str(tmp_path))
+    return resolve(module_dir=str(tmp_path), sandbox_seconds=PATIENCE)
 
 
 async def failing(

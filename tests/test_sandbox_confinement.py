@@ -52,9 +52,11 @@ async def level(
 def listening(tmp_path: Path) -> Iterator[dict[str, object]]:
     """Listen in this process on one address of each kind; `got` is who came."""
     got: list[object] = []
+    # An address of its own: another test may try a port of 127.0.0.1 that nobody had before.
+    here = f"127.{1 + os.getpid() // 256 % 250}.{os.getpid() % 256}.77"
     kinds = {
-        "tcp": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
-        "udp": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+        "tcp": (socket.AF_INET, socket.SOCK_STREAM, (here, 0)),
+        "udp": (socket.AF_INET, socket.SOCK_DGRAM, (here, 0)),
         "unix": (socket.AF_UNIX, socket.SOCK_STREAM, str(tmp_path / "stream")),
         "datagram": (socket.AF_UNIX, socket.SOCK_DGRAM, str(tmp_path / "datagram")),
         "abstract": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0llmport-{os.getpid()}"),

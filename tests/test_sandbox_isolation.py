@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from awaiting import soon
+from awaiting import PATIENCE, soon
 from sandboxed import confined, entered, left_over, own_processes, posix, run, wrote
 
-from llmport_magic.modules.sandbox import sandboxing, warming
+from llmport_magic.modules.sandbox import fork, sandboxing, warming
 from llmport_magic.modules.sandbox.fork import Worker
 from llmport_magic.modules.sandbox.job import SandboxJob
 
@@ -146,7 +146,12 @@ async def test_a_hostile_run_leaves_nothing_to_the_next(name: str, level: str) -
     assert list(base.iterdir()) == []  # noqa: ASYNC240
     assert not left_over(before)
     assert _below(worker) == below
-    assert "4711" not in Path("/proc/sysvipc/shm").read_text()  # noqa: ASYNC240
+    assert "4711" not in _shared_memory()
+
+
+def _shared_memory() -> list[str]:
+    """Give the keys of the machine's shared memory, each the first word of a line."""
+    return [line.split()[0] for line in Path("/proc/sysvipc/shm").read_text().splitlines()]
 
 
 async def test_runs_differ_where_a_fresh_python_would() -> None:
@@ -223,8 +228,9 @@ async def test_a_worker_that_hangs_or_dies_is_replaced(
     """Without an answer of the worker's the check is cold and says so; the next has another."""
     before, go_on = own_processes(), threading.Event()
     start = Worker.start
-    monkeypatch.setattr(Worker, "start", lambda worker: go_on.wait(60) and start(worker))
-    job = SandboxJob(source="x = 1", module_name="circle", preload=("numpy",))
+    monkeypatch.setattr(Worker, "start", lambda worker: go_on.wait(PATIENCE) and start(worker))
+    monkeypatch.setattr(fork, "_ANSWER_SECONDS", 5.0)
+    job = SandboxJob(source="x = 1", module_name="circle", preload=("numpy",), seconds=PATIENCE)
     worker = warming.current()
     assert worker is not None
     assert worker._process is not None
@@ -236,6 +242,7 @@ async def test_a_worker_that_hangs_or_dies_is_replaced(
     result = await sandboxing.run(job)
     go_on.set()
 
+    monkeypatch.setattr(fork, "_ANSWER_SECONDS", PATIENCE)
     assert (result.status, result.warm) == ("ok", False)
     assert not Path(worker.base).exists() or not worker.alive  # noqa: ASYNC240
     assert (await run("x = 1", preload=("numpy",))).warm

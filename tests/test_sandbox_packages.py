@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 from sandboxed import confined, posix
 
 pytestmark = posix
@@ -20,17 +21,19 @@ sys.path[:0] = json.loads(sys.argv[1])
 from llmport_magic.modules.sandbox import sandboxing
 from llmport_magic.modules.sandbox import wrapping
 from llmport_magic.modules.sandbox import warming
+from llmport_magic.modules.sandbox import fork
 from llmport_magic.modules.sandbox.job import SandboxJob
+fork._ANSWER_SECONDS = {patience!r}
 {prepare}
 
 async def run(warm):
     job = SandboxJob(
         source={source!r}, module_name="m", examples=list(enumerate({examples!r})), warm=warm,
-        preload={preload!r}, search_path=tuple(sys.path),
+        preload={preload!r}, search_path=tuple(sys.path), seconds={patience!r},
     )
     if warm:
         warming.prepare(job, sandboxing._CHILD, wrapping.offered())
-        assert warming.ready(), warming._STATE.notes
+        assert warming.ready({patience!r}), warming._STATE.notes
     result = await sandboxing.run(job)
     values = [seen.value or seen.error for seen in result.observations.values()]
     return [result.status, result.warm, values, str(result.failure)]
@@ -52,7 +55,11 @@ def _in_a_python(
 ) -> list[str]:
     """Check a source cold and warm in a fresh Python; give the values, which are the same."""
     program = PROGRAM.format(
-        source=textwrap.dedent(source), examples=list(examples), preload=preload, prepare=prepare
+        source=textwrap.dedent(source),
+        examples=list(examples),
+        preload=preload,
+        prepare=prepare,
+        patience=PATIENCE,
     )
     done = subprocess.run(
         [python, "-c", program, json.dumps(list(path))],

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 import pytest
+from awaiting import PATIENCE
 from scripted import GOOD, PROMPT, fenced, scripted
 
 from llmport_magic import llmport
@@ -143,7 +144,8 @@ def test_a_small_model_that_gave_no_code_is_asked_again(tmp_path, monkeypatch, r
     small = LLMCapabilities(size="small", completion_style=False)
     with scripted(rambling, fenced(GOOD)) as script:
         monkeypatch.setattr(PROVIDER_CONFIG["scripted"]["connector"], "capabilities", small)
-        module = llmport(free_name(), PROMPT, provider="scripted", module_dir=str(tmp_path))
+        given = {"provider": "scripted", "module_dir": str(tmp_path), "sandbox_seconds": PATIENCE}
+        module = llmport(free_name(), PROMPT, **given)
 
     assert script.calls == 2
     assert round(module.area(2), 3) == 12.566

@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,9 +250,9 @@ def test_code_is_not_copied() -> None:
     assert samples.left == {}
 
 
-async def test_the_copy_is_read_in_the_sandbox_only() -> None:
+async def test_the_copy_is_read_in_the_sandbox_only(tmp_path: Path) -> None:
     """What an object runs when it is unpickled runs in the child, confined."""
-    marker = "/tmp/llmport-unpickled"
+    marker = str(tmp_path / "unpickled")
 
     verdict = await tried("def f(v):\n    return v\n", {"v": Planted(marker)})
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from awaiting import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import Loopback, Request, Script, streamed
@@ -69,6 +70,7 @@ def _request(server: Loopback, folder: Path, frame: pd.DataFrame, taken: list[in
         module_dir=str(folder),
         trust="always",
         tries=2,
+        sandbox_seconds=PATIENCE,
     )
     copies = Copies(named(("df",)), "Do it.", namespace, values.trial_rows)
 

