@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -20,12 +21,16 @@ def steps(work: Callable[[], object]) -> int:
         count += 1
         return step if "llmport_magic" in frame.f_code.co_filename else None
 
-    before = sys.gettrace()
+    # What a collection ends is another test's, and ends whenever it comes.
+    before, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()
     sys.settrace(step)
     try:
         work()
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
     return count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -171,7 +172,8 @@ async def test_an_unknown_price_is_told_once(tmp_path):
             sandbox_seconds=PATIENCE,
         )
         request = ModuleRequest(name="circle", prompt=PROMPT, settings=settings)
-        events = [event async for event in write(request, Session())]
+        with closing(Session()) as session:
+            events = [event async for event in write(request, session)]
     told = [event.text for event in events if isinstance(event, Noted)]
 
     assert script.calls == 3
@@ -366,9 +368,9 @@ async def test_a_prompt_that_was_written_down_has_an_end(tmp_path, monkeypatch):
     settings = resolve(provider="scripted", module_dir=str(tmp_path))
     request = ModuleRequest(name="unsent", prompt=PROMPT, settings=settings)
 
-    with scripted(fenced(GOOD)) as script:
+    with scripted(fenced(GOOD)) as script, closing(Session()) as session:
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.create_task(_all_of(write(request, Session())))
+            await asyncio.create_task(_all_of(write(request, session)))
         assert script.calls == 0
 
     kinds = [(line["kind"], line["body"]["data"].get("status")) for line in journal(tmp_path)]

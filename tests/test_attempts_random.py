@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,18 +46,19 @@ def run(kinds, size, tries, folder):
     """Play the answers; give how the run ended, and what was asked."""
     answers = [KINDS[kind] for kind in kinds] + ["This is beyond the script."] * 9
     price = {"input_cost_per_1k_tokens": 1.0, "output_cost_per_1k_tokens": 2.0}
-    with scripted(*answers) as script:
+    # The log's pages are written a little later: closed, it is not while the folder is removed.
+    with scripted(*answers) as script, closing(Session()) as session:
         connector = PROVIDER_CONFIG["scripted"]["connector"]
         connector.capabilities = LLMCapabilities(size=size, **price)
         patient = {"sandbox_seconds": PATIENCE}
         found = resolve(provider="scripted", module_dir=str(folder), tries=tries, **patient)
         request = ModuleRequest(name="circle", prompt=PROMPT, settings=found)
-        return asyncio.run(_ended(request)), script.calls
+        return asyncio.run(_ended(request, session)), script.calls
 
 
-async def _ended(request):
+async def _ended(request, session):
     try:
-        events = [event async for event in write(request, Session())]
+        events = [event async for event in write(request, session)]
     except (VerificationError, LLMError) as error:
         return error
     return events[-1]

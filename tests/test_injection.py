@@ -71,8 +71,12 @@ STATE = "sorted(get_config().items(), key=str)"
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """Give a kernel with a key in its environment and a model that obeys its data."""
-    folder = tmp_path_factory.mktemp("injected") / "work"
-    with kernel(folder, OPENAI_API_KEY=KEY) as running:
+    folder, home = tmp_path_factory.mktemp("injected") / "work", tmp_path_factory.mktemp("home")
+    # The kernel of a whole file starts before a test has a home; the user's is everybody's.
+    own = dict.fromkeys(
+        ("IPYTHONDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home)
+    )
+    with kernel(folder, OPENAI_API_KEY=KEY, **own) as running:
         outcome = running.run(SETUP)
         assert outcome.status == "ok", outcome.error
         running.run("from llmport_magic import get_config")

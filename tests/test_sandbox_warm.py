@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,12 @@ async def level(
 
 
 @pytest.fixture
-def go_on(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Let no worker start before this is set."""
+def go_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let no worker start before this is set, at the latest when the test is over."""
     go_on, start = threading.Event(), Worker.start
     monkeypatch.setattr(Worker, "start", lambda worker: go_on.wait() and start(worker))
-    return go_on
+    yield go_on
+    go_on.set()
 
 
 async def test_the_first_check_is_cold_and_those_after_it_warm(go_on: threading.Event) -> None:
