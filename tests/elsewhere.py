@@ -14,6 +14,7 @@ from typing import Self
 
 import pytest
 import trustme
+from loopback import end_of_all
 
 HOST = "api.test"
 
@@ -71,33 +72,35 @@ class Proxy:
         self._wanted = base64.b64encode(credentials.encode()).decode() if credentials else ""
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._over = asyncio.Event()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        async def stop() -> None:
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the proxy does not end"
 
-        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(5)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
 
-    def _serve(self) -> None:
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._connection, "127.0.0.1", 0)
-        )
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
-        self._loop.run_forever()
-        server.close()
+        await self._over.wait()
+        await end_of_all(server, self._writers)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         with _closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")
@@ -111,6 +114,7 @@ class Proxy:
             there_reader, there = await asyncio.open_connection(
                 "127.0.0.1", int(place.rpartition(":")[2])
             )
+            self._writers.append(there)
             with _closing(there):
                 if method == "CONNECT":
                     writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")

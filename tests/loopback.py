@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import threading
 import time
@@ -132,6 +133,17 @@ def events(*steps: Any) -> Script:
     return Script(steps, 200, {"content-type": "text/event-stream"}, chunked=True)
 
 
+_kept: list[socket.socket] = []
+
+
+def refused_url() -> str:
+    """Give an address at which nobody listens, nor ever will: its port stays taken."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    _kept.append(kept)
+    return f"http://127.0.0.1:{kept.getsockname()[1]}/v1"
+
+
 class Loopback:
     """The server; every connection is served by its own task on the server's own thread.
 
@@ -148,9 +160,11 @@ class Loopback:
         self.url = ""
         self._scripts: list[Script] = []
         self._default: Script | Callable[[Request], Script] | None = None
+        self._writers: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
+        self._over = asyncio.Event()
 
     def script(self, *scripts: Script) -> None:
         """Answer the next requests with these, in turn."""
@@ -173,29 +187,28 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
-        async def stop() -> None:
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-
-        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(60)
-        self._loop.close()
+        assert not self._thread.is_alive(), "the server does not end"
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self._tls)
-        )
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self._tls)
         port = server.sockets[0].getsockname()[1]
         self.url = f"http{'s' if self._tls else ''}://{self._host}:{port}/v1"
         self._ready.set()
-        self._loop.run_forever()
-        server.close()
+        await self._over.wait()
+        await end_of_all(server, self._writers)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepts += 1
         number = self.accepts
+        self._writers.append(writer)
         tls = writer.get_extra_info("ssl_object")
         try:
             if tls is not None and tls.selected_alpn_protocol() == "h2":
@@ -218,10 +231,10 @@ class Loopback:
         request = await _read_request(reader, number)
         if request is None:
             return False
-        self.requests.append(request)
+        script = self._next(request)
         watch = asyncio.ensure_future(_watch(reader, request))
         try:
-            return await self._answer(request, writer, watch)
+            return await _answer(script, writer, watch)
         except ConnectionError:
             _note_closed(request)
             raise
@@ -230,49 +243,76 @@ class Loopback:
 
     async def _answer2(self, headers: dict[str, str], body: bytes, number: int) -> http2.Answer:
         method, path = headers[":method"], headers[":path"]
-        self.requests.append(Request(method, path, headers, body, number, "HTTP/2"))
-        script = self._next(self.requests[-1])
+        script = self._next(Request(method, path, headers, body, number, "HTTP/2"))
         if script.silent:
             await asyncio.sleep(3_600)
         return script.status, script.headers, script.steps
 
     def _next(self, request: Request) -> Script:
+        # Chosen first: who sees the request come may already script the next one.
         script = self._scripts.pop(0) if self._scripts else self._default
+        self.requests.append(request)
         if callable(script):
             script = script(request)
         assert script is not None, f"nothing scripted for {request.method} {request.path}"
         return script
 
-    async def _answer(
-        self, request: Request, writer: asyncio.StreamWriter, watch: asyncio.Future[None]
-    ) -> bool:
-        script = self._next(request)
-        if script.silent:
-            if CUT in script.steps:
-                writer.transport.abort()
-            else:
-                await watch
+
+async def _answer(
+    script: Script, writer: asyncio.StreamWriter, watch: asyncio.Future[None]
+) -> bool:
+    if script.silent:
+        if CUT in script.steps:
+            writer.transport.abort()
+        else:
+            await watch
+        return False
+    writer.write(_head(script))
+    for step in script.steps:
+        if step is CUT:
+            writer.transport.abort()
             return False
-        writer.write(_head(script))
-        for step in script.steps:
-            if step is CUT:
-                writer.transport.abort()
+        if step is HANG:
+            await watch
+            return False
+        if not isinstance(step, bytes):
+            await asyncio.wait([watch, pause := _pause(step)], return_when="FIRST_COMPLETED")
+            pause.cancel()
+            if watch.done():
                 return False
-            if step is HANG:
-                await watch
-                return False
-            if not isinstance(step, bytes):
-                await asyncio.wait([watch, pause := _pause(step)], return_when="FIRST_COMPLETED")
-                pause.cancel()
-                if watch.done():
-                    return False
-                continue
-            writer.write(b"%x\r\n%s\r\n" % (len(step), step) if script.chunked else step)
-            await writer.drain()
-        if script.chunked:
-            writer.write(b"0\r\n\r\n")
+            continue
+        writer.write(b"%x\r\n%s\r\n" % (len(step), step) if script.chunked else step)
         await writer.drain()
-        return script.chunked or script.length is not None
+    if script.chunked:
+        writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return script.chunked or script.length is not None
+
+
+async def end_of_all(server: asyncio.Server, writers: Sequence[asyncio.StreamWriter]) -> None:
+    """Close a server, end every other task of this loop, and close the connections that they had.
+
+    What is left when its loop is closed complains when it is collected, in the midst of any test.
+    """
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening)
+    # A connection that was accepted and has not begun when its server is closed is never closed.
+    await _begun()
+    server.close()
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await _begun()
+    for writer in writers:
+        writer.transport.abort()
+    await _begun()
+
+
+async def _begun() -> None:
+    """Let what was just accepted get its task and its first step, and what was closed its last."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def _read_request(reader: asyncio.StreamReader, number: int) -> Request | None:
