@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis
 import nbval.kernel
 import pytest
+from awaiting import PATIENCE
 from kernels import private_manager
 from leaping import Leap
 from loopback import Loopback
@@ -19,7 +20,7 @@ from staying import replacements
 from vendors import VENDORS
 
 from llmport_magic import bridge, secrets, settings
-from llmport_magic.llm import embedded, streams
+from llmport_magic.llm import detection, embedded, exchange, streams, transport
 from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.registry import close_connectors, default_registry
 from llmport_magic.modules import loader
@@ -130,9 +131,13 @@ def _forget_modules() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _wait_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a stream that is closed have come to its end, however busy the machine is."""
-    monkeypatch.setattr(streams, "_CLOSING_SECONDS", 60.0)
+def _have_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the ends of answers and streams come, and what is short for a user, on a busy machine."""
+    monkeypatch.setattr(streams, "_CLOSING_SECONDS", PATIENCE)
+    monkeypatch.setattr(transport, "_DRAIN_SECONDS", PATIENCE)
+    monkeypatch.setattr(transport, "_ERROR_BODY_SECONDS", PATIENCE)
+    monkeypatch.setattr(exchange, "_TRAILER_SECONDS", PATIENCE)
+    monkeypatch.setattr(detection, "_MOST_SECONDS", PATIENCE)
 
 
 @pytest.fixture(autouse=True)

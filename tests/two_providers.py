@@ -25,12 +25,6 @@ def real_answers(url: str, _: float) -> bool:
     return _ANSWERS(url, 60.0)
 
 
-def refused_url() -> str:
-    """Give the address of a server that has just gone."""
-    with Loopback() as gone:
-        return gone.url
-
-
 def one(server: Loopback, **fields: Any) -> LLMProvider:
     """Make the first provider; it sends a request once unless it is told otherwise."""
     given = {"provider": "one", "model": "m-one", "retry": RetryPolicy(attempts=1, sleep=no_wait)}
@@ -54,4 +48,5 @@ def asked(response: Any) -> list[tuple[str, int | None]]:
 
 def at(server: Loopback, **more: Any) -> dict[str, Any]:
     """Give the table of a provider that the server stands for."""
-    return {"base_url": server.url, "api_key": KEY, "attempts": 1, **more}
+    given = {"base_url": server.url, "api_key": KEY, "attempts": 1, "connect_timeout": 60.0}
+    return {**given, **more}
