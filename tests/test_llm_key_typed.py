@@ -94,7 +94,7 @@ def test_nobody_is_asked_where_nobody_can_answer(
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(10)
+    thread.join()
     assert (len(failures), typed) == (1, [])
 
     monkeypatch.undo()
