@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from asking import KEY, asking, no_wait, pieces_of
-from loopback import Loopback, Script, failure, raw, reply
+from loopback import Loopback, Script, failure, raw, refused_url, reply
 from loopback import streamed as stream_of
 
 from llmport_magic.errors import (
@@ -168,8 +168,7 @@ async def test_a_compressed_answer_is_refused(server: Loopback) -> None:
 
 async def test_nobody_answers() -> None:
     """A refused connection names the address, after three tries (S4-20)."""
-    with Loopback() as server:
-        url = server.url
+    url = refused_url()
     llm = LLMProvider(LLMConfig(base_url=url, model="m", retry=RetryPolicy(sleep=no_wait)))
 
     with pytest.raises(httpx.ConnectError) as caught:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from loopback import Loopback
+from loopback import Loopback, refused_url
 from vendors import COMPLETION, PROMPT, VENDORS
 
 from llmport_magic.errors import ConfigError, LLMConnectionError, LLMStatusError
@@ -27,12 +27,6 @@ FORMATS = {vendor.dialect: vendor for vendor in VENDORS}
 ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = pytest.mark.usefixtures("own_registry")
-
-
-def refused_url() -> str:
-    """Give the address of a server that has just gone."""
-    with Loopback() as gone:
-        return gone.url
 
 
 async def holds(name: str, server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:

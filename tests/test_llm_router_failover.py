@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from asking import PATIENT, no_wait
 from leaping import Leap
-from loopback import CUT, HANG, USAGE, Loopback, Script, failure, raw, reply, streamed
-from two_providers import asked, both, one, refused_url, two, unwarned
+from loopback import CUT, HANG, USAGE, Loopback, Script, failure, raw, refused_url, reply, streamed
+from two_providers import asked, both, one, two, unwarned
 
 from llmport_magic.errors import (
     LLMConnectionError,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from asking import KEY
 from awaiting import soon
-from loopback import HANG, Loopback, Script, failure, raw, reply
-from two_providers import asked, both, one, refused_url, two, unwarned
+from loopback import HANG, Loopback, Script, failure, raw, refused_url, reply
+from two_providers import asked, both, one, two, unwarned
 
 from llmport_magic.errors import ConfigError, LLMFailoverError, LLMStatusError
 from llmport_magic.llm.capabilities import ProviderType

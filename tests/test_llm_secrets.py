@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from leaking import FORMS, KEY, everything, exits_of, living_frames, shown
 from leaping import Leap
-from loopback import Loopback, Script, raw
+from loopback import Loopback, Script, raw, refused_url
 from tracing_in_memory import in_memory
 from vendors import VENDORS, asking
 
@@ -139,10 +139,11 @@ async def test_no_stream_shows_the_key(
         exits += [everything(caught.value), shown(stream, stream.arrived), stream.text]
 
 
-async def test_a_server_that_is_not_there_shows_no_key(vendor: Any, exits: list[str]) -> None:
+async def test_a_server_that_is_not_there_shows_no_key(
+    server: Loopback, vendor: Any, exits: list[str]
+) -> None:
     """A connection that cannot be made tells the address and not the key."""
-    with Loopback() as gone:
-        llm = asking(gone, vendor, api_key=KEY, retry=ONCE)
+    llm = asking(server, vendor, base_url=refused_url(), api_key=KEY, retry=ONCE)
     for ask in (llm.call("q"), llm.models(), anext(aiter(llm.stream("q")))):
         with pytest.raises(LLMError) as caught:
             await ask

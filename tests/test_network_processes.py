@@ -14,7 +14,7 @@ import httpx
 import httpx2
 import pytest
 from asking import asking, no_wait, pieces_of
-from loopback import HANG, Loopback, Script, failure, reply, streamed
+from loopback import HANG, Loopback, Script, failure, refused_url, reply, streamed
 
 from llmport_magic import configure
 from llmport_magic.errors import ConfigError, LLMError
@@ -190,8 +190,6 @@ async def test_errors_are_httpx_errors_on_either_library(server: Loopback, name:
     """Code that catches httpx's classes does not notice the library (S4-18, S4-19, S4-20)."""
     configure(transport=name)
     server.script(failure(401), Script(silent=True))
-    with Loopback() as gone:
-        nobody = gone.url
     quick = RetryPolicy(sleep=no_wait)
 
     with pytest.raises(httpx.HTTPStatusError) as status:
@@ -199,7 +197,7 @@ async def test_errors_are_httpx_errors_on_either_library(server: Loopback, name:
     with pytest.raises(httpx.TimeoutException):
         await asking(server, timeout_ms=200).call("q")
     with pytest.raises(httpx.ConnectError, match="nobody answers") as refused:
-        await LLMProvider(LLMConfig(nobody, "m", retry=quick)).call("q")
+        await LLMProvider(LLMConfig(refused_url(), "m", retry=quick)).call("q")
 
     assert status.value.response.status_code == 401
     assert isinstance(refused.value, LLMError)
