@@ -20,9 +20,10 @@ from staying import replacements
 from vendors import VENDORS
 
 from llmport_magic import bridge, secrets, settings
-from llmport_magic.llm import detection, embedded, exchange, streams, transport
+from llmport_magic.llm import clients, detection, embedded, exchange, selection, streams, transport
 from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.registry import close_connectors, default_registry
+from llmport_magic.llm.wire import Limits
 from llmport_magic.modules import loader
 
 _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
@@ -141,6 +142,18 @@ def _have_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _wait_for_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a connection come as late as a busy machine makes it, where no test says how late."""
+    usual, send = Limits().connect, clients.Client.send
+
+    async def patient(self: clients.Client, *given: Any, **parts: Any) -> Any:
+        method, url, connect = given
+        return await send(self, method, url, PATIENCE if connect == usual else connect, **parts)
+
+    monkeypatch.setattr(clients.Client, "send", patient)
+
+
+@pytest.fixture(autouse=True)
 def _forget_refusals() -> None:
     provider_module._REFUSED.clear()
 
@@ -151,6 +164,8 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(embedded, "installed", lambda *_: False)
     monkeypatch.setattr("llmport_magic.llm.transport.answers", lambda *_: False)
     default_registry.cache_clear()
+    # Nor does it count what the test before found on the local ports, for some seconds.
+    selection._probed.clear()
     yield
     bridge.run(close_connectors())
     default_registry.cache_clear()
