@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import warnings
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from asking import asking
 from drafts import GOOD, TRANSPOSED, WRAPPED, WRONG_SHAPE, good, line_of
 from loopback import Loopback, failure, reply, streamed
 from vendors import VENDORS
+from warned import no_warning
 
 from llmport_magic.errors import GMNError, GMNOutputError, LLMError, LLMOutputError, LLMStatusError
 from llmport_magic.gmn import Spec, generate, parse, refine
@@ -206,8 +206,7 @@ def test_an_unchanged_answer_is_told() -> None:
     """A model that gives back what it got causes a warning (S3-40)."""
     with pytest.warns(UserWarning, match="gave the specification back as it was"):
         assert refine(good(), "paint it red", connector=MockConnector(answers=[GOOD])) == good()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         refine(good(), "brighter", connector=MockConnector(answers=[BRIGHTER]))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import warnings
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 import yaml
+from warned import no_warning
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm import retirement
@@ -267,8 +267,7 @@ def test_a_family_is_its_text() -> None:
     assert ModelFamily.from_name(ModelFamily.GPT) is ModelFamily.GPT
     with pytest.warns(UserWarning, match="`gtp`.*did you mean `gpt`"):
         assert ModelFamily.from_name("gtp") is ModelFamily.CUSTOM
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         assert ModelFamily.from_name("custom") is ModelFamily.CUSTOM
     assert json.loads(json.dumps({"family": ModelFamily.QWEN})) == {"family": "qwen"}
     assert yaml.safe_load(f"family: {ModelFamily.QWEN}") == {"family": "qwen"}

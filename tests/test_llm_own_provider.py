@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from scripted import GOOD, PROMPT, fenced
+from warned import of_ours
 
 from llmport_magic import configure, llmport
 from llmport_magic import session as sessions
@@ -256,7 +257,7 @@ def test_a_package_takes_no_name_that_is_taken(package: Any) -> None:
     with pytest.warns(UserWarning, match="`parrots`") as caught:
         rows = default_registry().providers()
 
-    assert len(caught) == 2
+    assert len(of_ours(caught)) == 2
     names = [row.name for row in rows]
     assert names.count("openai") == 1
     assert default_registry().provider("openai").connector is None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 from loopback import Loopback, reply
+from warned import no_warning
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import (
@@ -208,8 +208,7 @@ async def test_the_mock_without_a_script_is_deterministic() -> None:
     second = await MockConnector().complete("a b c")
     space: dict[str, Any] = {}
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         exec(first.content, space)
     assert first.content == second.content
     assert space["words"]() == 3

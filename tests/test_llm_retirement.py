@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from asking import asking
 from loopback import Loopback, failure, reply
+from warned import no_warning
 
 from llmport_magic.errors import ConfigError, LLMError, UsageError
 from llmport_magic.llm import embedded, retirement
@@ -89,8 +90,7 @@ async def test_what_stays_and_what_is_unknown_is_not_warned_of(server: Loopback)
     """Neither a current model nor a server of one's own is warned of."""
     server.always(reply())
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         await asking(server, provider="openai", model="gpt-6.1-terra").call("q")
         await asking(server, provider="openai", model="of-tomorrow").call("q")
         await asking(server, provider="elsewhere", model="gpt-4o-mini").call("q")

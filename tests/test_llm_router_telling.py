@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from asking import KEY
 from loopback import Loopback, failure, reply, streamed
 from tracing_in_memory import in_memory, spans
 from two_providers import asked, both, one, two, unwarned
+from warned import no_warning
 
 from llmport_magic.errors import ConfigError, LLMFailoverError, LLMStatusError
 from llmport_magic.llm.routing.router import LLMFailoverWarning, LLMProviderFactory
@@ -76,8 +76,7 @@ async def test_a_warning_says_who_answered(server: Loopback, second: Loopback) -
     router = both(server, second, unhealthy_after=100)
     with pytest.warns(LLMFailoverWarning, match=r"`one` failed \(.*500.*\): `two` answers"):
         await router.complete("q")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         await router.complete("q")
     server.always(failure(401))
     with pytest.warns(LLMFailoverWarning, match="401"):
@@ -96,8 +95,7 @@ async def test_whoever_is_told_of_each_turn_gets_no_warning(
         sent = len(server.requests) + len(second.requests)
         heard.append((asking.provider, asking.model, len(asking.failed), sent))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         await both(server, second).complete("q", on_ask=on_ask)
 
     assert heard == [("one", "m-one", 0, 0), ("two", "m-two", 1, 1)]

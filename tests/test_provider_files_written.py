@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from provider_mine import FLAT, URL, yaml_file
+from warned import no_warning
 
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.capabilities import LLMProfile
@@ -101,8 +101,7 @@ def test_a_family_is_written_as_its_text(tmp_path: Path) -> None:
     """A reader that knows nothing of us reads plain texts and numbers (S1-24)."""
     registry = LLMRegistry()
     registry.load_provider_file(yaml_file(tmp_path, FLAT))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         (path,) = registry.to_provider_files(tmp_path / "out")
 
     assert yaml.safe_load(path.read_text("utf-8"))["provider"]["models"] == {
