@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from awaiting import soon
 from leaking import FORMS, KEY, everything, exits_of, living_frames, shown
 from leaping import Leap
 from loopback import Loopback, Script, raw, refused_url
 from tracing_in_memory import in_memory
 from vendors import VENDORS, asking
 
+from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
@@ -230,6 +232,7 @@ async def test_a_cancelled_call_leaves_no_key_in_memory(
     server: Loopback, vendor: Any, way: str, exits: list[str]
 ) -> None:
     """No frame that is left after a cancelled call or a dropped stream shows the key."""
+    before = asyncio.all_tasks(bridge.loop())
     llm = asking(server, vendor, api_key=KEY)
     server.script(Script(silent=True) if way == "call" else vendor.stream("a", finish=None))
     if way == "stream":
@@ -243,6 +246,8 @@ async def test_a_cancelled_call_leaves_no_key_in_memory(
     with pytest.raises(asyncio.CancelledError) as caught:
         await task
 
+    # The caller goes on at once; its call is hung up in another thread, a moment later.
+    await soon(lambda: asyncio.all_tasks(bridge.loop()) <= before)
     exits += [everything(caught.value), repr(task), living_frames()]
 
 
