@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import httpcore
+import httpx
 import pytest
 from asking import PATIENT, asking, pieces_of
-from loopback import HANG, Loopback, data, event, events, reply
+from loopback import HANG, Loopback, data, event, events, refused_url, reply
 
 from llmport_magic.errors import LLMStreamError
 from llmport_magic.llm.clients import make_client, route_to
@@ -90,8 +91,9 @@ async def test_its_failures_are_the_pools_own() -> None:
         await stream.aclose()
         with pytest.raises(httpcore.WriteError):
             await stream.write(b"x")
+    nowhere = httpx.URL(refused_url())
     with pytest.raises(httpcore.ConnectError):
-        await Backend(httpcore).connect_tcp("127.0.0.1", port, timeout=60)
+        await Backend(httpcore).connect_tcp(nowhere.host, nowhere.port or 0, timeout=60)
 
 
 async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:

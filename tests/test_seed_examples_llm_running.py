@@ -8,7 +8,6 @@ Only the imports are ours, and the addresses lead to a server on this machine.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ import httpx
 import pytest
 from asking import KEY
 from leaping import Leap, slowly
-from loopback import Loopback, Script, failure, reply
+from loopback import Loopback, Script, failure, refused_url, reply
 from seed_llm import Agent, asks_for_a_search, presets_at, search
 
 from llmport_magic.llm import (
@@ -117,10 +116,7 @@ async def test_network_errors_and_a_fallback(
     """Where nobody answers, user code goes on with another provider (S4-20, S4-21)."""
     server.script(reply("from here"))
     ctx = None
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-    llm: Any = LLMProvider(ctx, LLMConfig(base_url=closed, model="m"))
+    llm: Any = LLMProvider(ctx, LLMConfig(base_url=refused_url(), model="m"))
 
     try:
         response = await llm.call(messages=[{"role": "user", "content": "q"}])
