@@ -7,10 +7,11 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
-from asking import KEY, asking
+from asking import KEY, PATIENT, asking
 from leaping import Leap
 from loopback import Loopback, failure, reply, streamed
 
@@ -25,7 +26,6 @@ from llmport_magic.llm import (
 from llmport_magic.llm.limits import Charge, Limiter, OwnBuckets, Pair, RateLimits
 from llmport_magic.llm.registry import PROVIDER_CONFIG
 from llmport_magic.llm.transport import Transport
-from llmport_magic.llm.wire import Limits
 from llmport_magic.secrets import Secret
 
 # 20 ms from one request to the next.
@@ -237,7 +237,7 @@ async def test_a_wait_that_is_too_long_is_an_error_before_sending(server: Loopba
 async def test_waiting_counts_into_the_total_time_only(server: Loopback) -> None:
     """The wait is part of the call's whole time, not of the time until the first byte."""
     server.always(reply())
-    llm = asking(server, rate_limits=SLOW, limits=Limits(first_byte=29.0))
+    llm = asking(server, rate_limits=SLOW, limits=replace(PATIENT, first_byte=29.0))
     await llm.complete("q")
 
     response = await llm.complete("q")

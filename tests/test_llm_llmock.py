@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from asking import no_wait
+from asking import PATIENT, no_wait
+from awaiting import PATIENCE
+from llmock import pytest_plugin, testing
 from llmock.pytest_plugin import LLMock
 from llmock.testing import BASE_PATHS, LLMockServer
 from test_llm_contract import WEATHER
@@ -16,7 +19,6 @@ from llmport_magic.llm.messages import Message
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import LLMStatusError, LLMTimeoutError
-from llmport_magic.llm.wire import Limits
 
 # The vendors' own libraries add these themselves.
 VERSIONS = {"anthropic": "/v1", "gemini": "/v1beta"}
@@ -30,9 +32,12 @@ DIALECTS = {
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[LLMockServer]:
-    """Run the server once."""
-    with LLMockServer() as server:
-        yield server
+    """Run the server once, however late it begins and tells of what it was asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_STARTUP_TIMEOUT", PATIENCE)
+        patch.setattr(pytest_plugin, "_WAIT_SECONDS", PATIENCE)
+        with LLMockServer() as server:
+            yield server
 
 
 @pytest.fixture
@@ -55,6 +60,8 @@ def asking(judge: LLMock, provider: str, **fields: Any) -> LLMProvider:
         "dialect": DIALECTS[provider],
         "provider": provider,
         "api_key": "llmock-key-0123456789",
+        "timeout_ms": 600_000,
+        "limits": PATIENT,
     }
     return LLMProvider(LLMConfig(**{**given, **fields}))
 
@@ -113,7 +120,7 @@ async def test_a_stalled_stream_ends(judge: LLMock, provider: str) -> None:
     """A stream that stops sending ends at the idle deadline (N29)."""
     judge.stall(after_chunks=2, seconds=60)
     with pytest.raises(LLMTimeoutError, match="idle_timeout"):
-        await read(asking(judge, provider, limits=Limits(idle=0.2)))
+        await read(asking(judge, provider, limits=replace(PATIENT, idle=0.2)))
 
 
 async def test_a_broken_event_is_counted(judge: LLMock, provider: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asking import KEY, asking
+from awaiting import PATIENCE
 from loopback import Loopback, Script, raw
 
 from llmport_magic import bridge
@@ -301,6 +302,7 @@ async def test_a_pictures_address_never_leaves(server: Loopback) -> None:
 @pytest.fixture
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(embedded, "installed", lambda *_: False)
+    monkeypatch.setattr(selection, "_PROBE_SECONDS", PATIENCE)
     default_registry.cache_clear()
     selection._probed.clear()
     yield
@@ -317,6 +319,8 @@ def _move(name: str, url: str) -> None:
 @pytest.mark.usefixtures("_own_registry")
 def test_auto_finds_a_running_ollama(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a key Ollama is found by asking it, and asked for the model that it has."""
+    # Once, although a busy machine takes longer than what was found counts.
+    monkeypatch.setattr(selection, "_PROBE_LASTS_SECONDS", 600.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         _move("local", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")

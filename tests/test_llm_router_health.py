@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asking import KEY
-from awaiting import soon
+from awaiting import PATIENCE, soon
 from loopback import HANG, Loopback, Script, failure, raw, refused_url, reply
 from two_providers import asked, both, one, two, unwarned
 
@@ -205,7 +205,7 @@ async def test_a_look_says_who_is_passed_over(server: Loopback) -> None:
         with pytest.raises(LLMStatusError):
             await router.complete("q")
     server.always(raw('{"data": []}'))
-    facts = (await router.health_check())["providers"]["one"]
+    facts = (await router.health_check(PATIENCE))["providers"]["one"]
 
     assert facts["status"] == "unhealthy"
     assert "passed over" in facts["error"]
@@ -216,6 +216,6 @@ async def test_a_look_says_who_is_passed_over(server: Loopback) -> None:
 async def test_a_server_without_a_list_is_healthy(server: Loopback) -> None:
     """A 404 for the list of models still is an answer (S3-10)."""
     server.always(failure(404))
-    health = await LLMProviderFactory(connectors=[one(server)]).health_check()
+    health = await LLMProviderFactory(connectors=[one(server)]).health_check(PATIENCE)
 
     assert health["providers"]["one"]["status"] == "healthy"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import KEY
 from loopback import Loopback, reply
+from warned import no_warning, of_ours
 
 from llmport_magic.errors import ConfigError, UsageError
 from llmport_magic.llm import LLMProvider, MockConnector, load_project_config
@@ -119,7 +119,7 @@ async def test_a_section_is_sent_as_it_says(
         "api_key": "${MINE_SECRET}",
         "temperature": 0,
         "max_tokens": 9,
-        "timeout_sec": 2,
+        "timeout_sec": 200,
     }
     monkeypatch.setenv("MINE_SIZE", "large")
 
@@ -130,8 +130,8 @@ async def test_a_section_is_sent_as_it_says(
     assert request.json["model"] == "m-large"
     assert (request.json["temperature"], request.json["max_tokens"]) == (0, 9)
     assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert llm.config.timeout_ms == 2000
-    assert llm.config.limits.total == 2
+    assert llm.config.timeout_ms == 200_000
+    assert llm.config.limits.total == 200
     assert llm.provider_name == "mine"
 
 
@@ -264,12 +264,11 @@ def test_without_a_section_the_preset_is_taken_and_said(
     with pytest.warns(UserWarning, match=r"no `\[llm.groq\]` in `.*loom.toml`: .*preset") as caught:
         llm = LLMProvider.from_config(None, "groq", config)
 
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
+    (told,) = of_ours(caught)
+    assert told.filename == __file__
     assert llm.provider_name == "groq"
     assert capsys.readouterr() == ("", "")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         LLMProvider.from_config(None, "deepseek", config)
 
 

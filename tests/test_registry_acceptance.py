@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaiting import PATIENCE
 from loopback import Loopback, Request, Script, raw, reply
 from vendors import VENDORS
 
@@ -174,11 +175,13 @@ def _at_once(number: int, act: Callable[[int], object]) -> list[BaseException | 
     together = threading.Barrier(number)
 
     def work(each: int) -> None:
-        together.wait(10)
+        together.wait(PATIENCE)
         act(each)
 
     with ThreadPoolExecutor(number) as pool:
-        return [running.exception(30) for running in [pool.submit(work, n) for n in range(number)]]
+        return [
+            running.exception(PATIENCE) for running in [pool.submit(work, n) for n in range(number)]
+        ]
 
 
 def test_slow_changes_at_once_lose_nothing() -> None:
