@@ -145,7 +145,7 @@ def test_the_commands_of_the_document_run(arguments: list[str], count: int) -> N
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=560, check=False
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr

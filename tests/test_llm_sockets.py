@@ -201,6 +201,7 @@ async def test_where_sniffio_is_loaded_it_is_asked(monkeypatch: pytest.MonkeyPat
 def test_another_version_of_the_pool_is_left_as_it_is() -> None:
     """Where the pool asks in another way, or was seen to before, nothing is changed."""
     spare_searches(ModuleType("httpcore_of_tomorrow"))
+    spare_searches(httpcore)
     before = sys.modules["httpcore._synchronization"].current_async_library
     spare_searches(httpcore)
 
