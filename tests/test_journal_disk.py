@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE, soon
 
 from llmport_magic.errors import StoreError
 from llmport_magic.files import Folder, state_dir
@@ -101,7 +103,8 @@ async def test_a_disk_that_is_slow_or_cannot_sync_is_left(
     """Where syncing fails or takes too long, the log goes on elsewhere with all of it (S0-31)."""
     journal, real, release = Journal(tmp_path), os.fsync, threading.Event()
     journal.append_sync(event("before"))
-    monkeypatch.setattr(journal_module, "_SLOW", 0.2)
+    if how != "refuses":
+        monkeypatch.setattr(journal_module, "_SLOW", 0.2)
     first = journal.path.stat()
 
     def bad(descriptor: int) -> None:
@@ -109,7 +112,7 @@ async def test_a_disk_that_is_slow_or_cannot_sync_is_left(
             return real(descriptor)
         if how == "refuses":
             raise OSError(5, "Input/output error")
-        release.wait(0.25 if how == "late" else 20)
+        release.wait(0.25 if how == "late" else PATIENCE)
         return None
 
     monkeypatch.setattr(os, "fsync", bad)
@@ -125,6 +128,22 @@ async def test_a_disk_that_is_slow_or_cannot_sync_is_left(
     assert {"before", "one", "two"} == set(both)
     assert "two" in texts_in(journal.folders[1])
     assert ("one" in texts_in(journal.folders[1])) == (how != "late")
+
+
+async def test_what_had_not_begun_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event whose writing was never begun is on disk when it is acknowledged (S0-31)."""
+    journal, release = Journal(tmp_path), threading.Event()
+    journal._thread().submit(release.wait, PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "_SLOW", 0.2)
+        writing = asyncio.create_task(journal.append(event("late")))
+        await soon(lambda: journal._moved)
+
+    assert "does not answer" in str(await writing)
+    release.set()
+    assert texts_in(journal.folders[1]) == ["late"]
 
 
 def texts_in(folder: Folder) -> list[str]:

@@ -118,17 +118,19 @@ class Journal:
             return None
         loop = asyncio.get_running_loop()
         try:
-            done = loop.run_in_executor(self._thread(), self.append_sync, event, commit)
+            work = self._thread().submit(self.append_sync, event, commit)
         except RuntimeError:  # the interpreter is going down and takes no more work
             return self.append_sync(event, commit)
         try:
             # Not `wait_for`: before Python 3.12 it forgets a cancellation that comes with the end.
             async with asyncio.timeout(_SLOW):
-                return await asyncio.shield(done)
+                return await asyncio.shield(asyncio.wrap_future(work))
         except TimeoutError:
             # The thread hangs in the file system: leave it there.
             self._worker = None
             self._move("it does not answer", abandon=True)
+            if work.cancel():  # it had not begun, so this event waits nowhere
+                return await loop.run_in_executor(self._thread(), self.append_sync, event, commit)
             await loop.run_in_executor(self._thread(), self._flush_and_sync)
             return self._notice()
 
