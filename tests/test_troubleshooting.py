@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from elsewhere import names_are_unknown
-from loopback import HANG, Loopback, Script, failure, raw, reply
+from loopback import HANG, Loopback, Script, failure, raw, refused_url, reply
 
 from llmport_magic.errors import LLMPortError
 from llmport_magic.llm import LLMProviderFactory
@@ -37,12 +37,6 @@ def fits(message: str, pattern: str) -> bool:
 def at(server: Loopback, **more: Any) -> dict[str, Any]:
     """Give the table of a provider that the server stands for."""
     return {"base_url": server.url, "api_key": KEY, "max_retries": 0, **more}
-
-
-def gone() -> str:
-    """Give the address of a server that has just gone."""
-    with Loopback() as server:
-        return server.url
 
 
 def ollama(server: Loopback, **more: Any) -> dict[str, Any]:
@@ -84,8 +78,8 @@ CAUSES: list[Callable[[Loopback], Any]] = [
     answering(failure(429), openai),
     answering(OUT_OF_ORDER, openai),
     lambda server: openai(server, base_url="https://no-such-host.invalid/v1"),
-    lambda server: openai(server, base_url=gone()),
-    lambda server: ollama(server, base_url=gone().removesuffix("/v1"), model="llama3.2"),
+    lambda server: openai(server, base_url=refused_url()),
+    lambda server: ollama(server, base_url=refused_url().removesuffix("/v1"), model="llama3.2"),
     answering(raw('{"error": "model \\"x\\" not found"}', status=404), ollama, model="x"),
     answering(raw('{"models": []}'), ollama),
     answering(Script((HANG,), silent=True), openai, first_byte_timeout=0.2),
