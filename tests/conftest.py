@@ -13,6 +13,7 @@ import hypothesis
 import nbval.kernel
 import pytest
 from awaiting import PATIENCE
+from hypothesis.internal.conjecture import providers as choosing
 from kernels import private_manager
 from leaping import Leap
 from loopback import Loopback
@@ -24,6 +25,7 @@ from llmport_magic.llm import clients, detection, embedded, exchange, selection,
 from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.registry import close_connectors, default_registry
 from llmport_magic.llm.wire import Limits
+from llmport_magic.log import journal, pages
 from llmport_magic.modules import loader
 
 _KEY_WORDS = ("API_KEY", "_TOKEN", "LLMPORT", "LLM_PROVIDER", "OLLAMA_HOST")
@@ -44,6 +46,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("untimed")
+if os.environ.get("TEST_EXAMPLES", "") != "new":
+    # It also takes constants out of whatever of ours is loaded by now, which is another thing in
+    # each worker, and out of the modules that tests write.
+    choosing._get_local_constants = lambda: choosing._local_constants
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +145,9 @@ def _have_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "_ERROR_BODY_SECONDS", PATIENCE)
     monkeypatch.setattr(exchange, "_TRAILER_SECONDS", PATIENCE)
     monkeypatch.setattr(detection, "_MOST_SECONDS", PATIENCE)
+    monkeypatch.setattr(pages, "_CLOSING_SECONDS", PATIENCE)
+    # The journal stays where it is, however slow the disk is; `patient` does so in kernels.
+    monkeypatch.setattr(journal, "_SLOW", PATIENCE)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmport_magic.notebook.context import Context, named
@@ -110,13 +110,17 @@ def test_no_value_is_sent(holder: str) -> None:
 
 
 @given(st.text(st.characters(categories=["L", "N", "S"]), min_size=6, max_size=30))
+@example("columns")
+@example("DataFrame")
 def test_no_planted_value_is_sent_whatever_it_is(text: str) -> None:
-    """Whatever text the data hold, the description is the same as with another one."""
+    """Whatever text the data hold, the description says no more of it than of another one."""
     value = f"q{text}"
+    others = holders("q" + "w" * len(text))
     for holder, held in holders(value).items():
         said = sent("x", held)
         assert value not in said, holder
-        assert text not in said, holder
+        # A text such as `columns` stands in the description of any data.
+        assert said.count(text) == sent("x", others[holder]).count(text), holder
 
 
 @given(st.lists(st.floats(allow_nan=False, min_value=1e6, max_value=1e9), min_size=3, max_size=9))

@@ -43,6 +43,7 @@ _BYTES = 4_000_000
 _PAUSE = 2.0
 _SHARE = 20
 _VARIANTS = 100
+_CLOSING_SECONDS = 10.0
 _PEEK = 64_000
 _TOP = 2_000
 
@@ -116,7 +117,7 @@ class Pages:
             self._thread = None
             self._due.notify_all()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=10)
+            thread.join(timeout=_CLOSING_SECONDS)
         if due:
             self.flush()
 
