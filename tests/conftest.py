@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,15 @@ def _clean_environment(
     (tmp_path / "home" / "ipython").mkdir(parents=True)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "home" / "ipython"))
     settings.reset_configuration()
+
+
+@pytest.fixture
+def no_garbage() -> Iterator[None]:
+    """Let what other tests left unclosed be found, and warned of, before this one and not in it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

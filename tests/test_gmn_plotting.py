@@ -338,6 +338,7 @@ def test_a_frame_shows_its_step(walk: History, maze: History) -> None:
     assert maze.moment(2) == "step 2"
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_an_animation_that_is_not_shown_says_nothing(walk: History) -> None:
     """One that is thrown away leaves no warning of matplotlib in the cell after it."""
     animation = walk.animate("location")

@@ -80,6 +80,7 @@ def test_bad_text_is_told_as_python_does(make: Callable[[str], object]) -> None:
 WARNED = 'x = "\\d"\ny = x is 1\n'
 
 
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.parametrize("action", ["error", "always"])
 def test_python_warns_of_nothing(action: str, recwarn: pytest.WarningsRecorder) -> None:
     """A text that Python would warn of is read in silence, whatever the user's filters say."""
@@ -91,6 +92,7 @@ def test_python_warns_of_nothing(action: str, recwarn: pytest.WarningsRecorder) 
         compile(WARNED, "theirs.py", "exec")
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_filters_of_another_thread_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the notebook sets about warnings while a text is read is not undone."""
     plain = ast.parse
