@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from awaiting import until
+from awaiting import PATIENCE, until
 from log_pages import CODE, book, event, journal, pages
 
 from llmport_magic.log import pages as pages_module
@@ -342,7 +342,7 @@ def test_two_kernels_share_the_pages(tmp_path: Path) -> None:
     """Two kernels that render at once leave valid pages with every event once (S0-33)."""
     command = [sys.executable, "-c", _KERNEL, str(tmp_path), "40"]
     running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(120) for process in running] == [0, 0]
+    assert [process.wait(PATIENCE) for process in running] == [0, 0]
 
     Pages(tmp_path, Journal(tmp_path)).flush()
 

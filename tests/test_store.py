@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -197,7 +198,7 @@ def test_two_processes_get_two_versions(tmp_path: Path) -> None:
     """Two kernels that store at once each get a number and their own text, whole (S0-33)."""
     command = [sys.executable, "-c", _ADDER, str(tmp_path)]
     running = [subprocess.Popen([*command, who]) for who in ("one", "two")]
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(PATIENCE) for process in running] == [0, 0]
 
     found = ModuleStore(tmp_path).versions("circle")
 

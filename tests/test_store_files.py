@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 
 from llmport_magic import files
 from llmport_magic.errors import ConflictError, StoreError
@@ -65,11 +66,15 @@ def test_the_locale_does_not_matter(tmp_path: Path) -> None:
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     run = [sys.executable, "-c", program, str(tmp_path)]
-    subprocess.run(run, env=environment, check=True, timeout=60)
+    subprocess.run(run, env=environment, check=True, timeout=PATIENCE)
 
     check = "import circle; print(ascii(circle.x))"
     out = subprocess.run(
-        [sys.executable, "-c", check], cwd=tmp_path, capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", check],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE,
     )
 
     assert out.stdout.split() == [b"'\\xfc\\U0001f388'"]
