@@ -58,7 +58,11 @@ describe('Panel', () => {
 
   afterEach(() => panel.dispose());
 
-  const drawn = () => new Promise(resolve => setTimeout(resolve, 50));
+  /** Waits for the frame in which the panel draws, and for what it then announces. */
+  const drawn = async () => {
+    await new Promise(requestAnimationFrame);
+    await new Promise(resolve => setTimeout(resolve, 0));
+  };
   const find = <T extends HTMLElement>(selector: string) =>
     panel.node.querySelector<T>(selector)!;
   const control = <T extends HTMLElement>(label: string) => {
