@@ -22,7 +22,18 @@ from staying import replacements
 from vendors import VENDORS
 
 from llmport_magic import bridge, secrets, settings
-from llmport_magic.llm import clients, detection, embedded, exchange, selection, streams, transport
+from llmport_magic.llm import (
+    admission,
+    clients,
+    detection,
+    embedded,
+    exchange,
+    retirement,
+    selection,
+    served,
+    streams,
+    transport,
+)
 from llmport_magic.llm import provider as provider_module
 from llmport_magic.llm.registry import close_connectors, default_registry
 from llmport_magic.llm.wire import Limits
@@ -173,8 +184,13 @@ def _wait_for_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _forget_refusals() -> None:
-    provider_module._REFUSED.clear()
+def _forget_servers() -> None:
+    """Know nothing of a server, and have told nothing of a model: a later one may get its port."""
+    for known in (provider_module._REFUSED, served._served, selection._probed, retirement._told):
+        known.clear()
+    for name, shared in list(admission._limiters):
+        if not shared:
+            del admission._limiters[name, shared]
 
 
 @pytest.fixture
