@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -102,15 +101,6 @@ def _clean_environment(
 
 
 @pytest.fixture
-def no_garbage() -> Iterator[None]:
-    """Let what other tests left unclosed be found, and warned of, before this one and not in it."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.fixture
 def server() -> Iterator[Loopback]:
     """Serve what the test scripts."""
     with Loopback() as running:
@@ -167,7 +157,7 @@ def _have_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "_TRAILER_SECONDS", PATIENCE)
     monkeypatch.setattr(detection, "_MOST_SECONDS", PATIENCE)
     monkeypatch.setattr(pages, "_CLOSING_SECONDS", PATIENCE)
-    # The journal stays where it is, however slow the disk is; `patient` does so in kernels.
+    # The journal stays where it is, however slow the disk is.
     monkeypatch.setattr(journal, "_SLOW", PATIENCE)
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from patient import Patient
 from staying import replacements
 
-sys.meta_path.insert(0, Patient)
 for _owner, _name, _function in replacements([]):
     setattr(_owner, _name, _function)

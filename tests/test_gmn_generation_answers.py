@@ -202,7 +202,6 @@ def test_a_failing_refinement_leaves_the_old(server: Loopback) -> None:
     assert old == parse(before)
 
 
-@pytest.mark.usefixtures("no_garbage")
 def test_an_unchanged_answer_is_told() -> None:
     """A model that gives back what it got causes a warning (S3-40)."""
     with pytest.warns(UserWarning, match="gave the specification back as it was"):

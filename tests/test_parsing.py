@@ -77,6 +77,15 @@ def test_bad_text_is_told_as_python_does(make: Callable[[str], object]) -> None:
         make("a\0")
 
 
+@pytest.fixture
+def no_garbage() -> Iterator[None]:
+    """Let what other tests left unclosed be found, and warned of, before this one and not in it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 WARNED = 'x = "\\d"\ny = x is 1\n'
 
 

@@ -255,7 +255,6 @@ def test_a_provider_with_its_own_connector_takes_a_section() -> None:
 # No section
 
 
-@pytest.mark.usefixtures("no_garbage")
 def test_without_a_section_the_preset_is_taken_and_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
