@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,8 @@ import threading
 import urllib.error
 import urllib.request
 from dataclasses import replace
-from pathlib import Path
 
+import psutil
 import pytest
 from awaiting import soon, until
 from computing import computed, cost_of
@@ -240,11 +239,11 @@ async def test_reading_a_long_prompt_is_no_silence(connector):
     """The default `idle_timeout` is for servers on the network; where it is set, it holds."""
     default = Settings(embedded_model="small", idle_timeout=0.001)
     given = replace(default, sources={"idle_timeout": "argument"})
-    prompt = "x = 1\n" * 40
 
-    await EmbeddedConnector.from_settings(default).complete(prompt, max_tokens=1)
+    await EmbeddedConnector.from_settings(default).complete("x = 1\n" * 40, max_tokens=1)
+    # So long, and new to the model, that it is silent for longer than this process may sleep.
     with pytest.raises(LLMTimeoutError, match="idle_timeout"):
-        await EmbeddedConnector.from_settings(given).complete(prompt, max_tokens=1)
+        await EmbeddedConnector.from_settings(given).complete("z = 3\n" * 1500, max_tokens=1)
 
 
 @real
@@ -317,18 +316,18 @@ def test_the_model_ends_with_its_kernel(connector, how):
         "print(engine._engines[path].process.pid, flush=True); time.sleep(3600)"
     )
     kernel = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    model = int(kernel.stdout.readline())
-    assert Path(f"/proc/{model}").exists() or sys.platform != "linux"
+    with kernel.stdout:
+        model = psutil.Process(int(kernel.stdout.readline()))
+    assert _runs(model)
     kernel.send_signal(how)
     kernel.wait()
 
-    until(lambda: not _alive(model))
+    until(lambda: not _runs(model))
 
 
-def _alive(pid):
+def _runs(process):
+    # It may end at any moment, and its number may be another's then.
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    status = Path(f"/proc/{pid}/stat")
-    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
