@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from awaiting import PATIENCE
 
 if TYPE_CHECKING:
     from lab import Lab, Model
@@ -19,6 +22,10 @@ def area(radius: float) -> float:
     return math.pi * radius**2
 '''
 PROMPT = "Area of a circle.\n\n>>> round(area(2), 3)\n12.566"
+# A page on a busy machine has time to place a cell.
+LOAD = f"""%load_ext llmport_magic
+from llmport_magic.notebook import comm
+comm._PLACE_SECONDS = {PATIENCE}"""
 STARTED = re.compile(r"\[(\d+|\*)\]")
 ENDED = re.compile(r"\[\d+\]")
 
@@ -31,7 +38,7 @@ def fenced(source: str) -> str:
 def setup(model: Model) -> str:
     """Give the cell that loads the extension and chooses the model on loopback."""
     return (
-        "%load_ext llmport_magic\n"
+        f"{LOAD}\n"
         "from llmport_magic import configure\n"
         f"configure(provider='local', base_url={model.url!r}, model='loopback-1')"
     )
@@ -70,6 +77,18 @@ class Desk:
         return [
             self.source(i) for i in range(self.page.locator(".jp-Notebook .jp-CodeCell").count())
         ]
+
+    def wait_for_sources(self, expected: list[str]) -> None:
+        """Wait until the code cells have these texts: what places a cell may tell of it before."""
+        end = time.monotonic() + PATIENCE
+        while (found := self.sources()) != expected:
+            assert time.monotonic() < end, found
+            self.page.wait_for_timeout(50)
+
+    def wait_for_source(self, index: int, text: str) -> str:
+        """Wait until a cell has a line with the text, and give the cell's."""
+        self.cell(index).locator(".cm-line").filter(has_text=text).first.wait_for(state="attached")
+        return self.source(index)
 
     def output(self, text: str) -> Any:
         """Give the first output of a cell that has the text."""

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from awaiting import PATIENCE
 from loopback import HANG, USAGE, Loopback, Request, Script, raw, streamed
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXTENSION = REPOSITORY / "llmport_magic" / "labextension"
+# A page, a server and its kernels start one after the other.
+_PATIENCE = 2 * PATIENCE
 TOKEN = "for-tests-on-loopback-only"
 FLAGS = [
     "--no-sandbox",
@@ -114,13 +117,14 @@ def _environment(home: Path, runtime: str) -> dict[str, str]:
         "IPYTHONDIR": str(home / "ipython"),
         "XDG_CONFIG_HOME": str(home / "xdg"),
         "PYTHONPATH": str(REPOSITORY),
+        "LLMPORT_SANDBOX_SECONDS": str(PATIENCE),
     }
 
 
 def _address(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
     """Wait for the server, and give the address that it took."""
     place = runtime / f"jpserver-{server.pid}.json"
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
         try:
             url = f"http://127.0.0.1:{json.loads(place.read_text(encoding='utf-8'))['port']}"
@@ -183,7 +187,9 @@ def running_chromium() -> Iterator[Any]:
 
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=FLAGS, timeout=1000 * _PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -192,7 +198,7 @@ def running_chromium() -> Iterator[Any]:
 def new_page(browser: Any) -> Iterator[Any]:
     """Give a page with storage of its own."""
     context = browser.new_context(viewport={"width": 1360, "height": 860})
-    context.set_default_timeout(90_000)
+    context.set_default_timeout(1000 * _PATIENCE)
     yield context.new_page()
     context.close()
 

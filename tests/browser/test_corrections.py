@@ -44,7 +44,7 @@ def test_a_correction_is_placed_where_it_belongs(page: Any, lab: Lab, model: Mod
     desk.run(4)
     desk.output("placed below: read it").wait_for()
     others = ["last = 1", FIX, REPLACE]
-    assert desk.sources() == [setup(model), "first = 1", FAILING, FIXED, *others]
+    desk.wait_for_sources([setup(model), "first = 1", FAILING, FIXED, *others])
 
     desk.cell(2).locator(".cm-content").click()
     page.keyboard.press("Control+End")
@@ -52,7 +52,7 @@ def test_a_correction_is_placed_where_it_belongs(page: Any, lab: Lab, model: Mod
     desk.run(6)
     desk.output("it was edited since").wait_for()
     edited = f"{FAILING}  # mine"
-    assert desk.sources() == [setup(model), "first = 1", edited, FIXED, FIXED, *others]
+    desk.wait_for_sources([setup(model), "first = 1", edited, FIXED, FIXED, *others])
 
     desk.cell(2).locator(".cm-content").click()
     page.keyboard.press("Control+End")
@@ -60,7 +60,7 @@ def test_a_correction_is_placed_where_it_belongs(page: Any, lab: Lab, model: Mod
         page.keyboard.press("Backspace")
     desk.run(7)
     desk.output("placed in cell [2]").wait_for()
-    assert desk.sources() == [setup(model), "first = 1", FIXED, FIXED, FIXED, *others]
+    desk.wait_for_sources([setup(model), "first = 1", FIXED, FIXED, FIXED, *others])
     assert desk.cell(2).locator(".jp-OutputArea-child").count() == 0
     assert len(model.prompts) == 3
     assert desk.errors == []
@@ -81,8 +81,9 @@ def test_a_kept_example_is_written_into_its_prompt(page: Any, lab: Lab, model: M
     answer.fill("y")
     answer.press("Enter")
     desk.output("the prompt's cell has the example now").wait_for()
-    assert desk.source(1) == f"{prompt}\n\n>>> circle.area(1)\n3.141592653589793"
-    assert len(desk.sources()) == 4
+    placed = desk.source(2)
+    kept = f"{prompt}\n\n>>> circle.area(1)\n3.141592653589793"
+    desk.wait_for_sources([setup(model), kept, placed, keep])
 
     desk.run(1)
     desk.output("circle v2 · reused, 0 tokens · 2 of 2 examples passed").wait_for()
@@ -112,9 +113,11 @@ def test_a_trial_is_told_and_what_it_names_stays_text(page: Any, lab: Lab, model
     assert "sales has no column 'day'; its columns are " in told
     assert PAYLOAD in told
     assert "sales 3x2 -> monthly(sales) 2x1; sales unchanged" in told
-    assert desk.source(3).startswith("%%llmport_module totals")
+    # The record is shown first, and the cell placed then.
+    assert desk.wait_for_source(3, "%%llmport_module").startswith("%%llmport_module totals")
     desk.run(4)
     desk.output("totals v2").wait_for()
+    desk.wait_for_source(5, "%%llmport_module")
     desk.run(6)
     desk.output("+++ totals v2").wait_for()
     desk.run(7)
@@ -138,9 +141,11 @@ def test_a_difference_is_in_colour(page: Any, lab: Lab, model: Model) -> None:
     desk.cell(2).get_by_text("%%llmport_module circle").wait_for()
     desk.run(3)
     desk.output("circle v2").wait_for()
+    desk.wait_for_source(4, "%%llmport_module")
     desk.run(5)
     desk.output("+++ circle v2").wait_for()
     output = desk.cell(5).locator(".jp-OutputArea-output")
+    output.locator(".ansi-green-bg").last.wait_for()
     assert output.locator(".ansi-bold").first.inner_text() == "--- circle v1"
     gone = output.locator(".ansi-red-fg, .ansi-red-bg").all_inner_texts()
     come = output.locator(".ansi-green-fg, .ansi-green-bg").all_inner_texts()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 pytest.importorskip("playwright")
-from desk import Desk, begin
+from desk import LOAD, Desk, begin
 from test_gmn_graph import hostile
 
 from llmport_magic.gmn.pictures.graph import factor_graph
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SETUP = "%load_ext llmport_magic\nfrom llmport_magic import configure\nconfigure(provider='mock')"
+SETUP = f"{LOAD}\nfrom llmport_magic import configure\nconfigure(provider='mock')"
 PROMPT = "%%gmn explorer --type explorer\na cautious explorer in a 5x5 grid"
 AGAIN = "%%gmn explorer --update\nadd memory"
 LINKED = "%%gmn explorer --validate --base "
@@ -37,7 +37,7 @@ def test_a_sentence_becomes_a_cell_a_graph_and_a_plot(page: Any, lab: Lab) -> No
     desk.run(1)
     desk.output("✓ explorer v1 · valid").wait_for()
     desk.cell(2).get_by_text(LINKED).wait_for()
-    assert "node transition walk" in desk.source(2)
+    desk.wait_for_source(2, "node transition walk")
     assert desk.source(3) == AGAIN
 
     desk.run(2)
@@ -45,7 +45,7 @@ def test_a_sentence_becomes_a_cell_a_graph_and_a_plot(page: Any, lab: Lab) -> No
     desk.run(3)
     desk.output("✓ explorer v2 · valid").wait_for()
     desk.cell(4).get_by_text(LINKED).wait_for()
-    assert "node transition remember" in desk.source(4)
+    desk.wait_for_source(4, "node transition remember")
     # Each prompt has its own cell: the second has not replaced the first one's.
     assert [text.split("\n")[0].split(" --base")[0] for text in desk.sources()[1:5]] == [
         "%%gmn explorer --type explorer",
@@ -63,7 +63,7 @@ def test_a_sentence_becomes_a_cell_a_graph_and_a_plot(page: Any, lab: Lab) -> No
     desk.run(6)
     picture = desk.cell(6).locator(".jp-OutputArea-output img[src^='data:image/png']")
     picture.wait_for()
-    assert picture.evaluate("image => image.naturalWidth") > 400
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 400
     assert desk.errors == []
 
 
@@ -79,6 +79,8 @@ def test_an_edit_is_a_version_and_its_cell_says_so(page: Any, lab: Lab) -> None:
     page.keyboard.type("\n# mine")
     desk.run(2)
     desk.output("✓ explorer v2 · your text, taken").wait_for()
+    # It is told first, and the cell's first line renewed then.
+    desk.cell(2).get_by_text(first).wait_for(state="detached")
     changed = desk.source(2).split("\n")
     assert changed[0].startswith(LINKED)
     assert changed[0] != first
