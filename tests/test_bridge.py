@@ -9,7 +9,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -94,6 +96,16 @@ BOTH = pytest.mark.parametrize(
 )
 
 
+@contextmanager
+def without_a_warning() -> Iterator[None]:
+    """Let every warning be an error, but for what earlier tests left to be collected."""
+    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+        gc.collect()
+
+
 def _to_the_process() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -151,7 +163,6 @@ def test_an_interrupt_while_it_starts_leaves_nothing_behind(
     assert slow.stopped.wait(60)
 
 
-@pytest.mark.filterwarnings("error")
 def test_an_interrupt_before_it_begins_lets_it_never_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -163,16 +174,16 @@ def test_an_interrupt_before_it_begins_lets_it_never_begin(
         plain(coroutine, loop)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        bridge.run(slow.wait())
-    free.set()
-    monkeypatch.undo()
-    assert bridge.run(_answer()) == 42
+    with without_a_warning():
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bridge.run(slow.wait())
+        free.set()
+        monkeypatch.undo()
+        assert bridge.run(_answer()) == 42
     assert not slow.begun.is_set()
 
 
-@pytest.mark.filterwarnings("error")
 def test_an_interrupt_before_it_is_handed_over_begins_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -183,21 +194,21 @@ def test_an_interrupt_before_it_is_handed_over_begins_nothing(
         raise KeyboardInterrupt
 
     slow = Slow()
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        bridge.run(slow.wait())
-    monkeypatch.undo()
-    assert bridge.run(_answer()) == 42
-    gc.collect()
+    with without_a_warning():
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bridge.run(slow.wait())
+        monkeypatch.undo()
+        assert bridge.run(_answer()) == 42
     assert not slow.begun.is_set()
 
 
-@pytest.mark.filterwarnings("error")
 def test_what_is_not_iterated_is_not_begun() -> None:
     """An iterator that is closed before its first item leaves nothing running."""
     slow = Slow()
-    bridge.iterate(slow.items()).close()
-    assert bridge.run(_answer()) == 42
+    with without_a_warning():
+        bridge.iterate(slow.items()).close()
+        assert bridge.run(_answer()) == 42
     assert not slow.begun.is_set()
 
 
@@ -240,7 +251,10 @@ def test_a_forked_child_gets_a_bridge_of_its_own() -> None:
     assert bridge.run(_answer()) == 42
     child = os.fork()
     if child == 0:
-        os._exit(bridge.run(_answer()))
+        try:
+            os._exit(bridge.run(_answer()))
+        finally:
+            os._exit(1)  # there is one run of the tests, and it is not the child's
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 42
 
