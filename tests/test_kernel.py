@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from awaiting import until
 from kernels import Kernel, kernel
 
 pytestmark = pytest.mark.kernel
@@ -335,14 +335,14 @@ def test_status_and_lists_work_without_a_key(shell: Kernel) -> None:
 
 
 def journal(folder: Path) -> list[dict[str, object]]:
-    """Read every line of a folder's journals."""
+    """Read every line of a folder's journals; what has no end yet is still being written."""
     lines: list[dict[str, object]] = []
     for path in sorted((folder / ".llmport" / "journal").glob("*.jsonl")):
-        lines += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        whole, _, _ = path.read_bytes().rpartition(b"\n")
+        lines += [json.loads(line) for line in whole.splitlines()]
     return lines
 
 
-def wait_for_line(folder: Path, kind: str) -> None:
-    """Wait until the journal has a line of this kind."""
-    while not any(line["kind"] == kind for line in journal(folder)):
-        time.sleep(0.05)
+def wait_for_line(folder: Path, kind: str, count: int = 1) -> None:
+    """Wait until the journal has so many lines of this kind: a stopped cell ends before its own."""
+    until(lambda: [line["kind"] for line in journal(folder)].count(kind) >= count)

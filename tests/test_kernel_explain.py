@@ -10,7 +10,7 @@ import pytest
 from kernels import Kernel
 from loopback import HANG, Loopback, failure, streamed
 from questioning import KEY, said, shell
-from test_kernel import journal
+from test_kernel import journal, wait_for_line
 
 from llmport_magic.modules.templates import TEMPLATES
 
@@ -195,4 +195,5 @@ def test_an_interrupt_keeps_what_had_arrived(shell: Kernel, server: Loopback) ->
     assert "Interrupted: " in outcome.error
     assert "You divide by zero\n\n✗ explanation of ZeroDivisionError · interrupted" in outcome.shown
     assert server.requests[0].closed.wait(60)
+    wait_for_line(shell.folder, "RESPONSE")
     assert kinds(shell)[:2] == [("PROMPT", ""), ("RESPONSE", "cancelled")]

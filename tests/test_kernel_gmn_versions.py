@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
+from awaiting import until
 from kernels import Kernel, kernel
 from lamp_cells import CELL, LINKED, REFINE, made, shell
 from test_kernel import SETUP, answer, journal
@@ -224,7 +224,7 @@ import pathlib, time
 from llmport_magic.gmn import History
 def plot(self, **_):
     pathlib.Path("began").touch()
-    time.sleep(60)
+    time.sleep(3_600)
 History.plot = plot
 """
 
@@ -234,8 +234,7 @@ def test_an_interrupted_run_says_so(shell: Kernel) -> None:
     made(shell)
     assert shell.run(_SLOW).status == "ok"
     cell = shell.start("%gmn plot lamp")
-    while not (shell.folder / "began").exists():
-        time.sleep(0.05)
+    until((shell.folder / "began").exists)
     shell.interrupt()
     outcome = shell.finish(cell)
     assert outcome.error == "Interrupted: nothing was changed; fewer steps take less time"

@@ -9,6 +9,7 @@ import pytest
 from kernels import Kernel, kernel
 from loopback import HANG, Loopback, streamed
 from scripted import GOOD
+from test_kernel import wait_for_line
 
 pytestmark = pytest.mark.kernel
 CELL = "%%llmport circle\nArea of a circle.\n\n>>> round(area(2), 3)\n12.566\n"
@@ -48,6 +49,8 @@ def test_the_status_counts_every_answer(shell: Kernel, server: Loopback) -> None
     shell.wait_until_shown("xxx")
     shell.interrupt()
     assert shell.finish(cell).status == "error"
+    # What had arrived is counted before it is written down.
+    wait_for_line(shell.folder, "RESPONSE", 2)
 
     estimated = shell.run("%llmport").stdout
     assert "2 calls · about 2," in estimated

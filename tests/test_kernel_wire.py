@@ -11,7 +11,7 @@ import pytest
 from kernels import Kernel, kernel
 from loopback import CUT, HANG, Loopback, failure, streamed
 from scripted import GOOD
-from test_kernel import CELL, journal
+from test_kernel import CELL, journal, wait_for_line
 
 pytestmark = pytest.mark.kernel
 KEY = "planted-key-0123456789abcdef"
@@ -114,6 +114,7 @@ def test_an_interrupt_hangs_up(shell: Kernel, server: Loopback) -> None:
     assert "Interrupted" in outcome.error
     assert server.requests[0].closed.wait(60)
     assert nothing_written(shell.folder)
+    wait_for_line(shell.folder, "RESPONSE")
     last = [line for line in journal(shell.folder) if line["kind"] == "RESPONSE"][-1]
     assert "cancelled" in json.dumps(last)
     assert "python" in json.dumps(last)
