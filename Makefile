@@ -14,6 +14,7 @@ SKIP ?=
 MARKS := not integration$(foreach mark,$(SKIP), and not $(mark))
 # The quickstart asks the embedded model; the others ask nobody.
 NOTEBOOKS := $(filter-out $(if $(filter embedded,$(SKIP)),notebooks/quickstart.ipynb),$(wildcard notebooks/*.ipynb))
+# Each in a folder of its own: they run at once, and two of them make a module of one name.
 COPIES := test-results/notebooks
 
 # The tests that talk HTTP run on the other HTTP library, too.
@@ -30,9 +31,12 @@ demo: $(VENV)/demo.stamp
 
 test: lint typecheck $(filter-out $(SKIP:%=need-%),need-browser need-embedded)
 	npm run --silent test
-	rm -rf $(COPIES) && mkdir -p $(COPIES) && cp $(NOTEBOOKS) $(COPIES)
-	$(BIN)/python -m pytest -rs --durations=10 -n 4 --dist loadfile --no-loadscope-reorder \
-		--nbval-lax --nbval-current-env -m "$(MARKS) and not alone" $(COPIES) tests/browser tests
+	rm -rf $(COPIES)
+	@for notebook in $(NOTEBOOKS); do \
+		place="$(COPIES)/$$(basename "$$notebook" .ipynb)" && \
+		mkdir -p "$$place" && cp "$$notebook" "$$place" || exit 1; done
+	LLMPORT_SANDBOX_SECONDS=120 $(BIN)/python -m pytest -rs --durations=10 -n 4 --dist loadfile --no-loadscope-reorder \
+		--nbval-lax --nbval-current-env --nbval-kernel-startup-timeout=240 -m "$(MARKS) and not alone" $(COPIES) tests/browser tests
 	$(BIN)/python -m pytest --durations=5 -m "$(MARKS) and alone"
 	TEST_TRANSPORT=httpx2 $(BIN)/python -m pytest --quiet -n 2 --dist loadfile $(OF_THE_WIRE)
 
