@@ -47,6 +47,15 @@ _TRANSPORT = os.environ.get("TEST_TRANSPORT", "")
 
 # The notebooks' kernels start as surely as those of the other tests.
 nbval.kernel.KernelManager = private_manager
+_message = nbval.kernel.RunningKernel.get_message
+
+
+def _message_soon(kernel: Any, stream: str, timeout: float | None = None) -> Any:
+    """Wait for a notebook's kernel as for the others: nbval's own bounds are 1, 5 and 10 s."""
+    return _message(kernel, stream, timeout and max(timeout, PATIENCE))
+
+
+nbval.kernel.RunningKernel.get_message = _message_soon
 
 # An example takes as long as the machine does. A change is judged by the same examples as the one
 # before it; `TEST_EXAMPLES=new` looks for others.

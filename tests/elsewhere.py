@@ -14,6 +14,7 @@ from typing import Self
 
 import pytest
 import trustme
+from awaiting import PATIENCE
 from loopback import end_of_all
 
 HOST = "api.test"
@@ -78,12 +79,12 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(60)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the proxy does not end"
 
     def _run(self) -> None:

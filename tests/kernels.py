@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from awaiting import PATIENCE
 from jupyter_client.manager import KernelManager
+
+# A slow disk is not given up.
+_PATIENT = f"__import__('llmport_magic.log.journal', fromlist=['x'])._SLOW = {PATIENCE}"
 
 
 @dataclass
@@ -71,10 +75,10 @@ class Kernel:
         """Wait until a display of the running cell has this text."""
         shown = ""
         while text not in shown:
-            content = self.client.get_iopub_msg(timeout=120)["content"]
+            content = self.client.get_iopub_msg(timeout=PATIENCE)["content"]
             shown = content.get("data", {}).get("text/plain", "")
 
-    def finish(self, request: str, timeout: float = 120.0) -> Outcome:
+    def finish(self, request: str, timeout: float = PATIENCE) -> Outcome:
         """Collect a cell's output until it is done."""
         outcome, begun = Outcome(), time.monotonic()
         while True:
@@ -94,7 +98,7 @@ class Kernel:
         outcome.seconds = time.monotonic() - begun
         return outcome
 
-    def run(self, code: str, cell_id: str | None = None, timeout: float = 120.0) -> Outcome:
+    def run(self, code: str, cell_id: str | None = None, timeout: float = PATIENCE) -> Outcome:
         """Run a cell to its end."""
         return self.finish(self.start(code, cell_id), timeout)
 
@@ -111,8 +115,16 @@ class Kernel:
     def restart(self) -> None:
         """Restart the kernel and load the extension again."""
         self.manager.restart_kernel(now=True)
-        self.client.wait_for_ready(timeout=120)
-        assert self.run("%load_ext llmport_magic").status == "ok"
+        self.client.wait_for_ready(timeout=PATIENCE)
+        self.load()
+
+    def load(self) -> None:
+        """Load the extension, which says nothing, and let it wait as long as the tests do."""
+        loaded = self.run("%load_ext llmport_magic")
+        assert loaded.status == "ok", loaded.error
+        assert loaded.shown.strip() == ""
+        # Silent: it is neither counted nor in the history.
+        self.client.execute(_PATIENT, silent=True)
 
 
 def _collect(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
@@ -134,7 +146,7 @@ def _collect(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
 def typed(running: Kernel, code: str, answer: str) -> tuple[str, str]:
     """Run a cell, type an answer when it asks; give the question and what the cell printed."""
     request = running.client.execute(code, allow_stdin=True)
-    question, printed, end = "", "", time.monotonic() + 120
+    question, printed, end = "", "", time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
             question = running.client.get_stdin_msg(timeout=0.05)["content"]["prompt"]
@@ -170,7 +182,7 @@ def private_manager(**options: Any) -> KernelManager:
 def kernel(folder: Path, *, load: bool = True, **environment: str) -> Iterator[Kernel]:
     """Start a kernel whose working directory is `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, **environment}
+    env = {**os.environ, "LLMPORT_SANDBOX_SECONDS": str(PATIENCE), **environment}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     tests = str(Path(__file__).parent)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [tests, env.get("PYTHONPATH", "")]))
@@ -179,12 +191,10 @@ def kernel(folder: Path, *, load: bool = True, **environment: str) -> Iterator[K
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=120)
+        client.wait_for_ready(timeout=PATIENCE)
         running = Kernel(manager, client, folder)
         if load:
-            loaded = running.run("%load_ext llmport_magic")
-            assert loaded.status == "ok", loaded.error
-            assert loaded.shown.strip() == ""
+            running.load()
         yield running
     finally:
         client.stop_channels()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 from scripted import BETTER, GOOD, PROMPT, fenced, scripted
 
 from llmport_magic import configure, llmport, update
@@ -28,6 +29,7 @@ UPDATE = "Add sector.\n\n>>> round(sector(2, 180), 3)\n6.283"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder of its own, with a fresh session and no module left over."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLMPORT_SANDBOX_SECONDS", str(PATIENCE))
     sessions.close_session()
     yield tmp_path
     sessions.close_session()
@@ -170,7 +172,7 @@ with scripted(fenced(GOOD)):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.stdout.strip() == shown, done.stderr

@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from awaiting import PATIENCE
 from loopback import HANG, Loopback, streamed
 from scripted import GOOD, HELD, PROMPT, Script, fenced, scripted
 
@@ -74,6 +76,7 @@ class FakeComm:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder of its own, with a fresh session."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLMPORT_SANDBOX_SECONDS", str(PATIENCE))
     sessions.close_session()
     yield tmp_path
     sessions.close_session()
@@ -201,13 +204,14 @@ def test_a_message_cannot_set_a_url_or_a_key() -> None:
     assert not {"base_url", "api_key", "module_dir"} & set(checked)
 
 
-def test_a_flood_is_bounded(folder: Path, script: Script) -> None:
+def test_a_flood_is_bounded(folder: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many messages in a second most are dropped and counted."""
+    monkeypatch.setattr(comm, "time", SimpleNamespace(monotonic=lambda: 1.0))
     front = FakeComm()
     link = comm.Link(front)
     for number in range(1000):
         front.say({"v": 1, "type": "cancel", "id": f"c{number}", "re": "nothing"})
-    assert link.dropped > 800
+    assert link.dropped == 950
 
 
 def test_no_piece_waits_for_the_next(folder: Path) -> None:
@@ -231,6 +235,7 @@ def test_placing_waits_for_the_front_end(monkeypatch: pytest.MonkeyPatch) -> Non
     link = comm.Link(front)
     link.hears_while_busy = link.places_cells = True
     cell = comm.cell_message("x = 1", name="circle", base="ab", after="c1")
+    monkeypatch.setattr(comm, "_PLACE_SECONDS", PATIENCE)
     assert link.place(cell)
     monkeypatch.setattr(comm, "_PLACE_SECONDS", 0.05)
     front.answers_placing = False

@@ -225,6 +225,7 @@ FRONT = """
 import threading
 from test_comm import FakeComm
 from llmport_magic.notebook import comm
+comm._PLACE_SECONDS = 120
 front = FakeComm()
 comm._opened(front, {})
 hello = {"v": 1, "type": "hello", "id": "h1", "cells": True}

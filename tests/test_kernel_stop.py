@@ -41,7 +41,7 @@ def shell(server: Loopback, tmp_path: Path) -> Iterator[Kernel]:
 
 
 # Whoever is not freed waits for ten minutes.
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "cell",
     [
@@ -66,7 +66,7 @@ def test_stop_ends_a_cell_that_awaits_and_hangs_up(
     assert shell.value("1 + 1") == "2"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_stop_ends_a_stream_that_falls_silent(shell: Kernel, server: Loopback) -> None:
     """Between two pieces of a stream a cell can be stopped, too."""
     server.script(streamed("one", HANG, finish=None))
@@ -80,7 +80,7 @@ def test_stop_ends_a_stream_that_falls_silent(shell: Kernel, server: Loopback) -
     assert server.requests[0].closed.wait(60)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("cell", ["await Deaf().call('q')", FACTORY.format("Deaf()")])
 def test_stop_ends_a_cell_that_awaits_a_connector_of_its_own(
     shell: Kernel, server: Loopback, cell: str

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 
 HEAVY = {
     "anyio",
@@ -84,9 +85,14 @@ def _run(code: str, folder: Path) -> tuple[dict[str, object], str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
-        env={**os.environ, "LLMPORT_TEST_TOLD": str(told), "IPYTHONDIR": str(folder / "ipython")},
+        env={
+            **os.environ,
+            "LLMPORT_TEST_TOLD": str(told),
+            "LLMPORT_SANDBOX_SECONDS": str(PATIENCE),
+            "IPYTHONDIR": str(folder / "ipython"),
+        },
     )
     assert done.returncode == 0, done.stderr
     return json.loads(told.read_text("utf-8")), done.stdout + done.stderr

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 
 from llmport_magic.errors import ModuleNameError, StoreError, VerificationError
 from llmport_magic.modules import loader
@@ -386,7 +387,7 @@ def test_two_texts_of_one_second_both_run(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=3 * PATIENCE,
     )
 
     assert out.stdout.strip() == str([(n, n) for n in range(10, 30)])
