@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 from kernels import Kernel
 from test_kernel import answer, shell
 
@@ -38,7 +39,7 @@ def install(shell: Kernel) -> None:
     made, place = wheel(shell.folder), shell.folder.parent / "installed"
     shell.run(f"import sys\nsys.path.append({str(place)!r})")
     options = f"--quiet --no-index --no-deps --disable-pip-version-check --target {place}"
-    done = shell.run(f"%pip install {options} {made}", timeout=120)
+    done = shell.run(f"%pip install {options} {made}", timeout=3 * PATIENCE)
     assert done.status == "ok", done.shown
     assert (place / "cv2" / "__init__.py").is_file(), done.shown
 

@@ -123,6 +123,9 @@ def test_an_interrupt_hangs_up(shell: Kernel, server: Loopback) -> None:
 def test_one_connection_serves_the_session(shell: Kernel, server: Loopback) -> None:
     """Two cells share one client and one TCP connection (S0-27, S4-31)."""
     server.always(streamed(FENCED))
+    # Neither the end of an answer nor the next cell comes too late for the connection.
+    shell.run("from llmport_magic.llm import transport\ntransport._DRAIN_SECONDS = 60.0")
+    assert shell.run("configure(keep_alive=3600)").status == "ok"
     assert shell.run(CELL).status == "ok"
     assert (
         shell.run("%%llmport disc\nArea of a disc.\n\n>>> round(area(2), 3)\n12.566\n").status
