@@ -9,12 +9,12 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from warned import no_warning
 
 from llmport_magic import bridge
 
@@ -100,8 +100,7 @@ BOTH = pytest.mark.parametrize(
 def without_a_warning() -> Iterator[None]:
     """Let every warning be an error, but for what earlier tests left to be collected."""
     gc.collect()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warning():
         yield
         gc.collect()
 
