@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import asking
 from IPython.core.interactiveshell import InteractiveShell
 from loopback import Loopback, failure, reply
 from loopback import streamed as stream_of
@@ -170,7 +171,7 @@ async def test_a_key_at_the_end_of_long_words_is_not_cut(before: int) -> None:
     with Loopback() as server:
         server.script(failure(401, text))
         with pytest.raises(LLMError) as caught:
-            await LLMProvider(LLMConfig(server.url, "m", api_key=KEY)).call("q")
+            await asking(server, api_key=KEY).call("q")
 
     assert "xxxx" in str(caught.value)
     assert KEY[:4] not in str(caught.value)
@@ -187,10 +188,10 @@ async def test_connections_outlive_a_block() -> None:
     """After `async with`, and for other connectors, the same connection serves (S3-14, S4-31)."""
     with Loopback() as server:
         server.always(lambda r: stream_of("a") if r.json.get("stream") else reply("a"))
-        async with LLMProvider(LLMConfig(server.url, "m")) as llm:
+        async with asking(server) as llm:
             assert (await llm.call("q")).content == "a"
             assert [text async for text in llm.stream("q")] == ["a"]
-        other = LLMProvider(LLMConfig(server.url, "m-2"))
+        other = asking(server, model="m-2")
         for asked in (llm, other):
             assert (await asked.call("q")).content == "a"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from asking import no_wait
+from asking import PATIENT, no_wait
 from test_llm_contract import WEATHER
 
 from llmport_magic.llm.messages import Message
@@ -72,6 +72,8 @@ def llm(aimock: str, request: pytest.FixtureRequest) -> LLMProvider:
             provider=request.param,
             api_key="aimock-key-0123456789",
             retry=RetryPolicy(sleep=no_wait),
+            timeout_ms=600_000,
+            limits=PATIENT,
         )
     )
 

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from asking import asking
 from loopback import Loopback, raw
 
 from llmport_magic.llm.cost import Cost
-from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.reply import LLMResponse
 
 
@@ -20,7 +20,8 @@ async def answer(
     server.script(raw(json.dumps(body)))
     root = "" if dialect in ("ollama_chat", "gemini_content") else "/v1"
     url = server.url.removesuffix("/v1") + root
-    return await LLMProvider(LLMConfig(url, model, provider=provider, dialect=dialect)).call("q")
+    llm = asking(server, base_url=url, model=model, provider=provider, dialect=dialect)
+    return await llm.call("q")
 
 
 def claude(**usage: Any) -> dict[str, Any]:

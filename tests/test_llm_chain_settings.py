@@ -47,7 +47,7 @@ async def test_what_is_set_for_the_first_stays_there(server: Loopback, second: L
     """A model, key or URL beside `provider` is for that provider only (S3-03, S0-12)."""
     server.always(failure(500))
     second.always(reply())
-    configure(provider="openai", model="gpt-4o", base_url=server.url, api_key=KEY, attempts=1)
+    configure(provider="openai", model="gpt-4o", **at(server))
     factory = LLMProviderFactory(
         fallback=["groq"], llm={"groq": {"base_url": second.url, "api_key": OTHER}}
     )

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-from asking import KEY
+from asking import KEY, PATIENT
 from loopback import HANG, Loopback, Request, Script, raw
 from vendors import VENDORS, asking
 
 from llmport_magic.errors import LLMError, LLMStreamError
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import LLMStatusError, LLMTimeoutError
-from llmport_magic.llm.wire import Limits
 
+ONCE = RetryPolicy(attempts=1)
 # Ollama passes over what a model does not know.
 NEGOTIATING = [vendor for vendor in VENDORS if vendor.dialect != "ollama_chat"]
 
@@ -119,7 +120,7 @@ async def test_garbage_is_an_error(server: Loopback, vendor: Any, body: str, way
 async def test_a_silent_server_runs_into_the_deadline(server: Loopback, vendor: Any) -> None:
     """A server that never answers ends at the deadline, as httpx's timeout (S4-19)."""
     server.always(Script(silent=True))
-    llm = asking(server, vendor, limits=Limits(first_byte=0.05), retry=RetryPolicy(attempts=1))
+    llm = asking(server, vendor, limits=replace(PATIENT, first_byte=0.05), retry=ONCE)
     with pytest.raises(httpx.TimeoutException) as caught:
         await llm.call("q")
     assert isinstance(caught.value, LLMTimeoutError)

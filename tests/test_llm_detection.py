@@ -193,6 +193,7 @@ async def test_a_key_that_is_refused_is_an_error(server: Loopback) -> None:
 async def test_without_a_network_nothing_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline a lenient detection keeps what is known, marked; a strict one fails (S1-17)."""
     monkeypatch.setenv("LLMPORT_ATTEMPTS", "1")
+    monkeypatch.setenv("LLMPORT_CONNECT_TIMEOUT", "60")
     registry = _registry(NOWHERE, models={"known": {"capabilities": {"max_context_window": 9}}})
 
     unknown = await registry.detect_and_register_model("mine", "llama-9", KEY)
@@ -341,6 +342,7 @@ async def test_an_update_that_fails_keeps_what_is_known(
 ) -> None:
     """Offline the catalogue stays, nobody is bothered, and a debug record says why (S1-16)."""
     monkeypatch.setenv("LLMPORT_ATTEMPTS", "1")
+    monkeypatch.setenv("LLMPORT_CONNECT_TIMEOUT", "60")
     models = {"m": {"capabilities": {"max_context_window": 9}}}
     registry = _registry(NOWHERE, models=models, auto_update_capabilities=True)
     registry.initialize_provider("mine", KEY)

@@ -166,13 +166,12 @@ async def test_a_compressed_answer_is_refused(server: Loopback) -> None:
         await asking(server).call("q")
 
 
-async def test_nobody_answers() -> None:
+async def test_nobody_answers(server: Loopback) -> None:
     """A refused connection names the address, after three tries (S4-20)."""
     url = refused_url()
-    llm = LLMProvider(LLMConfig(base_url=url, model="m", retry=RetryPolicy(sleep=no_wait)))
 
     with pytest.raises(httpx.ConnectError) as caught:
-        await llm.call("q")
+        await asking(server, base_url=url).call("q")
 
     assert isinstance(caught.value, LLMConnectionError)
     assert url in str(caught.value)

@@ -202,9 +202,13 @@ async def test_the_mock_by_its_name_says_so(how: str, monkeypatch: pytest.Monkey
     assert (await handler.complete("q")).provider == "mock"
 
 
+def _once(server: Loopback) -> dict[str, Any]:
+    return {"base_url": server.url, "attempts": 1, "connect_timeout": 60.0}
+
+
 async def _failing(server: Loopback, **more: Any) -> BaseLLMConnector:
     server.always(raw(json.dumps({"error": {"message": "worn out"}}), status=500))
-    return await create_llm_handler("local", "m", base_url=server.url, attempts=1, **more)
+    return await create_llm_handler("local", "m", **_once(server), **more)
 
 
 async def test_a_failure_raises(server: Loopback) -> None:
@@ -258,8 +262,7 @@ def test_no_module_is_made_of_an_error(
 ) -> None:
     """A module's road never sees `Error: …`: it fails, and no file is written (S2-21)."""
     monkeypatch.chdir(tmp_path)
-    fields: dict[str, Any] = {"base_url": server.url, "attempts": 1}
-    llmport_magic.configure(provider="local", model="m", **fields)
+    llmport_magic.configure(provider="local", model="m", **_once(server))
     server.always(raw(json.dumps({"error": {"message": "worn out"}}), status=500))
     handler = llmport_magic.run(create_llm_handler(errors="string"))
     assert str(llmport_magic.run(handler.generate_text("q"))).startswith("Error: ")

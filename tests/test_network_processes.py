@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import httpx2
 import pytest
-from asking import asking, no_wait, pieces_of
+from asking import asking, pieces_of
 from loopback import HANG, Loopback, Script, failure, refused_url, reply, streamed
 
 from llmport_magic import configure
@@ -175,7 +175,7 @@ async def test_the_setting_chooses_the_library(server: Loopback, name: str, kind
     """`transport` decides which library's client sends the requests; `auto` takes httpx2."""
     configure(transport=name)
     own = Transport()
-    llm = LLMProvider(LLMConfig(server.url, "m"), transport=own)
+    llm = LLMProvider(asking(server).config, transport=own)
 
     assert (await llm.call("hi")).content == "hi"
     assert await pieces_of(llm) == ["q", "end"]
@@ -190,14 +190,13 @@ async def test_errors_are_httpx_errors_on_either_library(server: Loopback, name:
     """Code that catches httpx's classes does not notice the library (S4-18, S4-19, S4-20)."""
     configure(transport=name)
     server.script(failure(401), Script(silent=True))
-    quick = RetryPolicy(sleep=no_wait)
 
     with pytest.raises(httpx.HTTPStatusError) as status:
         await asking(server).call("q")
     with pytest.raises(httpx.TimeoutException):
         await asking(server, timeout_ms=200).call("q")
     with pytest.raises(httpx.ConnectError, match="nobody answers") as refused:
-        await LLMProvider(LLMConfig(refused_url(), "m", retry=quick)).call("q")
+        await asking(server, base_url=refused_url()).call("q")
 
     assert status.value.response.status_code == 401
     assert isinstance(refused.value, LLMError)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-from asking import asking, no_wait, pieces_of
+from asking import PATIENT, asking, pieces_of
 from elsewhere import HOST, Authority, names_are_unknown, names_lead_here
 from loopback import Loopback, reply, streamed
 
@@ -17,7 +18,6 @@ from llmport_magic.errors import ConfigError, LLMError
 from llmport_magic.llm.provider import LLMConfig, LLMProvider
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.transport import LLMConnectionError, LLMTimeoutError
-from llmport_magic.llm.wire import Limits
 
 
 @pytest.fixture
@@ -124,10 +124,12 @@ async def test_a_wrong_scheme_is_told(server: Loopback) -> None:
             await asking(server, base_url=f"https://{HOST}:{port}/v1").call("q")
 
 
-async def test_a_name_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_nobody_knows_is_told(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A host that cannot be looked up is named, in another sentence than a refusal (S4-20)."""
     names_are_unknown(monkeypatch, HOST)
-    llm = LLMProvider(LLMConfig(f"https://{HOST}/v1", "m", retry=RetryPolicy(sleep=no_wait)))
+    llm = asking(server, base_url=f"https://{HOST}/v1")
 
     with pytest.raises(httpx.ConnectError, match=rf"no such host.*{HOST}") as caught:
         await llm.call("q")
@@ -144,8 +146,9 @@ async def test_a_handshake_that_is_not_answered_ends(authority: Authority) -> No
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}/v1"
-        retry = RetryPolicy(attempts=1)
-        llm = LLMProvider(LLMConfig(url, "m", limits=Limits(connect=0.3), retry=retry))
+        retry, limits = RetryPolicy(attempts=1), replace(PATIENT, connect=0.3)
+        config = LLMConfig(url, "m", timeout_ms=600_000, limits=limits, retry=retry)
+        llm = LLMProvider(config)
 
         with pytest.raises(LLMTimeoutError, match=r"0\.3 s.*connect_timeout"):
             await llm.call("q")

@@ -21,7 +21,6 @@ from llmport_magic.llm.provider import LLMProvider
 from llmport_magic.llm.registry import connector_for
 from llmport_magic.llm.retry import RetryPolicy, backoff
 from llmport_magic.llm.transport import LLMConnectionError, LLMStatusError, LLMTimeoutError
-from llmport_magic.llm.wire import Limits
 from llmport_magic.settings import resolve
 
 
@@ -227,7 +226,7 @@ def test_the_backoff_doubles_up_to_its_longest() -> None:
 async def test_a_model_that_thinks_may_begin_later(server: Loopback, leap: Leap) -> None:
     """Where only the deadline of thinking models is longer, it is the one that counts (S4-19)."""
     server.always(Script(silent=True))
-    limits = Limits(first_byte_reasoning=300.0)
+    limits = replace(PATIENT, first_byte=None, first_byte_reasoning=300.0)
     llm = asking(server, limits=limits, capabilities=LLMCapabilities(reasoning=True))
     asked = asyncio.ensure_future(llm.call("q"))
     await asyncio.to_thread(server.wait_for_requests, 1)
