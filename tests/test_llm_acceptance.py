@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from asking import asking
+from awaiting import PATIENCE
 from IPython.core.interactiveshell import InteractiveShell
 from loopback import Loopback, failure, reply
 from loopback import streamed as stream_of
@@ -59,6 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder of its own, with a fresh session and no module left over."""
     monkeypatch.chdir(tmp_path)
     sessions.close_session()
+    configure(sandbox_seconds=PATIENCE)
     yield tmp_path
     sessions.close_session()
     loader.uninstall()

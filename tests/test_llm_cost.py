@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asking import asking, pieces_of
+from awaiting import PATIENCE
 from loopback import HANG, Loopback, Script, data, event, events, failure, reply
 from loopback import streamed as stream_of
 from scripted import GOOD, PROMPT, fenced, scripted
@@ -296,6 +297,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder of its own, with a fresh session."""
     monkeypatch.chdir(tmp_path)
     sessions.close_session()
+    configure(sandbox_seconds=PATIENCE)
     yield tmp_path
     sessions.close_session()
     configure()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from asking import KEY
+from awaiting import PATIENCE
 from loopback import Loopback, reply, streamed
 from provider_mine import keys_sent, registry_of
 
@@ -98,9 +99,10 @@ def test_nobody_is_asked_where_nobody_can_answer(
     assert (len(failures), typed) == (1, [])
 
     monkeypatch.undo()
-    monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115 - lives with the test
-    with pytest.raises(MissingKeyError):
-        connector_for(settings, registry)
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        with pytest.raises(MissingKeyError):
+            connector_for(settings, registry)
 
 
 def test_the_factory_asks_in_its_callers_thread(server: Loopback, typed: list[str]) -> None:
@@ -122,7 +124,7 @@ def test_writing_a_module_asks(server: Loopback, typed: list[str], tmp_path: Pat
 
     module = api.llmport(
         "asked_for_key", "Set answer to 42.", provider="mine", ask_for_key=True,
-        module_dir=str(tmp_path),
+        module_dir=str(tmp_path), sandbox_seconds=PATIENCE,
     )  # fmt: skip
 
     assert module.answer == 42
