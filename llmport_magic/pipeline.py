@@ -33,6 +33,7 @@ from llmport_magic.modules.sorts import MODULE, SPECIFICATION
 from llmport_magic.progress import (
     Answer,
     Drafted,
+    Kept,
     Left,
     ModuleRequest,
     Noted,
@@ -116,8 +117,10 @@ async def _ended(
     else:
         last = await _store(request, session, decision, answer)
     told = [Noted(decision.notice)] if decision and decision.notice else []
-    # The answer is kept by now: an example of before that hangs can be interrupted.
     if decision is not None and decision.parent is not None and request.sort is MODULE:
+        # An example of before that hangs can be interrupted: what is kept by then is told first.
+        if isinstance(last, Stored):
+            yield Kept(last)
         told += await examples_of_before(request, session, decision.parent, answer.source)
     for note in told:
         await record(session, request, Kind.NOTE, note.text)

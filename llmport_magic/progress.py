@@ -135,6 +135,13 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A new version is in the store; what it does to the examples of before is looked at next."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something that the user should be told.
 
@@ -239,5 +246,5 @@ class Told:
 
 
 PipelineEvent: TypeAlias = (
-    Started | Text | Checking | Checked | Noted | Selected | Left | Stored | Drafted | Told
+    Started | Text | Checking | Checked | Kept | Noted | Selected | Left | Stored | Drafted | Told
 )

@@ -59,13 +59,13 @@ class FakeComm:
         """Send a message as the front end."""
         self.handler({"content": {"data": data}})
 
-    def wait_for(self, kind: str, seconds: float = 60) -> dict[str, Any]:
-        """Wait until the kernel has sent a message of this kind."""
+    def wait_for(self, kind: str, seconds: float = 60, **fields: Any) -> dict[str, Any]:
+        """Wait until the kernel has sent a message of this kind, with these fields."""
         end = time.monotonic() + seconds
         with self.arrived:
             while True:
                 for message in self.sent:
-                    if message["type"] == kind:
+                    if message["type"] == kind and fields.items() <= message.items():
                         return message
                 left = end - time.monotonic()
                 assert left > 0, f"no `{kind}` came; there were {self.sent}"

@@ -12,11 +12,14 @@ from kernels import Kernel
 from sandboxed import overdue_at
 from scripted import BETTER, GOOD, PROMPT, fenced, scripted
 from test_api import folder
+from test_comm import FakeComm, generate
 from test_kernel import CELL, answer, journal, shell
 
 from llmport_magic import llmport, update
 from llmport_magic.modules.sandbox import sandboxing
 from llmport_magic.modules.store import ModuleStore
+from llmport_magic.notebook import comm
+from llmport_magic.settings import configure
 
 __all__ = ["folder", "shell"]
 ZERO = '"""Circles."""\n\n\ndef area(radius):\n    """Not the area."""\n    return 0\n'
@@ -179,3 +182,45 @@ def test_a_cell_says_what_came_of_the_examples_of_before(shell: Kernel) -> None:
     assert outcome.status == "ok", outcome.shown
     assert "✓ circle v2 · no examples" in outcome.shown
     assert "the example of before holds" in outcome.shown
+
+
+@pytest.mark.kernel
+def test_an_interrupt_while_an_example_of_before_hangs_tells_what_is_stored(shell: Kernel) -> None:
+    """The line names the version that is stored, the one that stays in use, and what was not run.
+
+    The command in it takes the stored one.
+    """
+    shell.run("configure(sandbox_seconds=600)")
+    answer(shell, "fenced(GOOD)", f"fenced({HANGS!r})")
+    shell.run(CELL, cell_id="p1")
+    request = shell.start("%%llmport circle --update\nWait.\n\n>>> area(0)\n", cell_id="u2")
+    shell.wait_until_shown("running the examples of before …")
+    shell.interrupt()
+
+    assert shell.finish(request).error == (
+        "Interrupted: `circle` v2 is stored, but not in use: v1 stays, not all examples of before "
+        "were run; `%llmport rollback circle v2` takes it"
+    )
+    assert shell.value("round(circle.area(1), 2)") == "3.14"
+    assert shell.run("%llmport rollback circle v2").status == "ok"
+    assert shell.value("circle.area.__doc__") == "'Wait.'"
+
+
+def test_a_panel_that_stops_an_example_of_before_gets_the_cell_of_what_is_stored(
+    folder: Path,
+) -> None:
+    """Stop ends the examples of before only: the version is stored, so that its cell is placed."""
+    configure(provider="scripted", sandbox_seconds=600.0)
+    front = FakeComm()
+    comm.Link(front)
+    with scripted(fenced(GOOD), fenced(HANGS)):
+        llmport("circle", PROMPT)
+        front.say(generate(prompt="Wait.\n\n>>> area(0)", update=True))
+        front.wait_for("note", text="running the examples of before …")
+        front.say({"v": 1, "type": "cancel", "id": "c1", "re": "g1"})
+        done = front.wait_for("done")
+
+    newest = ModuleStore(folder).versions("circle")[-1]
+    assert (newest.number, done["version"]) == (2, newest.id)
+    assert "not all examples of before were run" in done["summary"]
+    assert front.wait_for("place")["cell"]["source"].endswith(HANGS)

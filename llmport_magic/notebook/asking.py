@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llmport_magic.api import Made, make
 from llmport_magic.errors import LLMPortError
-from llmport_magic.notebook.display import CellDisplay, CellInterrupted, say
+from llmport_magic.notebook.display import NOT_ALL_RUN, CellDisplay, CellInterrupted, say
 from llmport_magic.notebook.gmn_options import GMNLine
 from llmport_magic.notebook.last_error import LastError
 from llmport_magic.notebook.options import CellLine, QuestionLine
-from llmport_magic.progress import ModuleRequest
-from llmport_magic.session import session
+from llmport_magic.progress import Kept, ModuleRequest, Stored
+from llmport_magic.session import Session, session
 from llmport_magic.settings import Settings, resolve
 
 
@@ -95,8 +95,19 @@ def asked(
     *,
     preview: bool,
     prose: bool = False,
+    namespaces: Sequence[MutableMapping[str, Any]] = (),
+    told: Callable[[str, Any], None] | None = None,
 ) -> tuple[Made, CellDisplay] | None:
     """Ask and wait; `None` where the request was only to be seen.
+
+    Args:
+        request: what is asked for.
+        shell: IPython's shell.
+        title: what is being made.
+        preview: whether the request is only to be seen.
+        prose: whether the answer is to be read.
+        namespaces: where the names of a module that is registered are rebound.
+        told: called with the name and the module that is registered.
 
     Raises:
         LLMPortError: as the pipeline.
@@ -109,17 +120,37 @@ def asked(
         return None
     shown = CellDisplay(shell, title, prose=prose)
     try:
-        return make(request, session(), show=shown.show, idle=shown.catch_up), shown
+        made = make(
+            request,
+            session(),
+            show=shown.show,
+            idle=shown.catch_up,
+            namespaces=namespaces,
+            told=told,
+        )
     except KeyboardInterrupt:
         shown.broke_off("interrupted")
-        raise CellInterrupted(
-            "nothing was written; the answer so far is in `%llmport log`"
-            if request.settings.log
-            else "nothing was written"
-        ) from None
+        raise CellInterrupted(standing(request, session(), shown.kept)) from None
     except LLMPortError as error:
         shown.broke_off(type(error).__name__)
         raise
+    return made, shown
+
+
+def standing(request: ModuleRequest, memory: Session, kept: Kept | Stored | None) -> str:
+    """Say what is stored and what is in use where a request was interrupted, in one line."""
+    if kept is None:
+        logged = "; the answer so far is in `%llmport log`" if request.settings.log else ""
+        return f"nothing was written{logged}"
+    version = (kept.stored if isinstance(kept, Kept) else kept).version
+    known = f"`{version.name}` v{version.number} is stored"
+    unsaid = f", {NOT_ALL_RUN}" if isinstance(kept, Kept) else ""
+    current = memory.current(request.settings, version.name, version.sort)
+    if current is not None and current.id == version.id:
+        return f"{known} and in use{unsaid}"
+    stays = f": v{current.number} stays" if current is not None else ""
+    command = f"{version.sort.command} rollback {version.name} v{version.number}"
+    return f"{known}, but not in use{stays}{unsaid}; `{command}` takes it"
 
 
 def nothing_to_ask(error: LastError, verb: str) -> bool:

@@ -19,6 +19,7 @@ from llmport_magic.progress import (
     Checked,
     Checking,
     Drafted,
+    Kept,
     Left,
     ModuleRequest,
     Noted,
@@ -83,6 +84,7 @@ class Conversation:
         from llmport_magic.session import session
 
         request = message["id"]
+        told: _Told | None = None
         try:
             asked = _as_request(message)
             told = _Told(message, asked.settings, self._send)
@@ -93,7 +95,8 @@ class Conversation:
             finally:
                 told.flush()
         except asyncio.CancelledError:
-            self._send({"type": "cancelled", "re": request})
+            if told is None or not told.stop():
+                self._send({"type": "cancelled", "re": request})
             raise
         except LLMPortError as error:
             self._fail(request, error)
@@ -122,6 +125,7 @@ class _Told:
         self._held = ""
         self._sent_at = 0.0
         self._due: asyncio.TimerHandle | None = None
+        self._kept: Stored | None = None
 
     def _send(self, kind: str, **fields: Any) -> None:
         self._post({"type": kind, "re": self._request, **fields})
@@ -140,15 +144,33 @@ class _Told:
         if isinstance(event, Started):
             asked = {"provider": event.provider, "model": redact(event.model)}
             self._send("started", **asked, attempt=event.attempt)
-        elif isinstance(event, (Checking, Noted)):
-            self._send("note", text=event.text if isinstance(event, Noted) else "checking …")
+        elif isinstance(event, (Checking, Kept, Noted)):
+            self._note(event)
         elif isinstance(event, Checked):
             text = event.verdict.line()
             if event.verdict.proof == "failed" and event.verdict.findings:
                 text = event.verdict.findings[0]
             self._send("verdict", text=redact(text), ok=event.verdict.proof != "failed")
         elif isinstance(event, (Stored, Selected, Drafted, Left)):
+            self._kept = None
             self._end(event)
+
+    def _note(self, event: Checking | Kept | Noted) -> None:
+        from llmport_magic.notebook.display import RECALLING
+
+        text = event.text if isinstance(event, Noted) else "checking …"
+        if isinstance(event, Kept):
+            self._kept, text = event.stored, RECALLING
+        self._send("note", text=text)
+
+    def stop(self) -> bool:
+        """End with the version that is stored by now; tells whether there is one."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            from llmport_magic.notebook.display import NOT_ALL_RUN
+
+            self._end(kept, f" · {NOT_ALL_RUN}")
+        return kept is not None
 
     def flush(self) -> None:
         """Send the text that a beat kept back."""
@@ -159,7 +181,7 @@ class _Told:
             self._send("chunk", text=self._held)
             self._held, self._sent_at = "", time.monotonic()
 
-    def _end(self, event: Stored | Selected | Drafted | Left) -> None:
+    def _end(self, event: Stored | Selected | Drafted | Left, more: str = "") -> None:
         from llmport_magic.notebook.cells import module_cell
         from llmport_magic.notebook.comm import cell_message
         from llmport_magic.notebook.display import READ_FIRST
@@ -182,7 +204,7 @@ class _Told:
             number = event.version.number
             proof = event.verdict.line(allowed=not hold) if event.verdict else ""
             reused = " · reused, 0 tokens" if isinstance(event, Selected) else ""
-            summary = f"{name} v{number}{reused} · {proof} · run the cell to register it"
+            summary = f"{name} v{number}{reused} · {proof}{more} · run the cell to register it"
             version = event.version.id
         self._send("place", id=self._request + ".cell", **cell)
         spent = event.spent if isinstance(event, (Stored, Drafted)) else None

@@ -14,12 +14,14 @@ from llmport_magic.progress import (
     Checked,
     Checking,
     Drafted,
+    Kept,
     Left,
     Noted,
     PipelineEvent,
     Selected,
     Spent,
     Started,
+    Stored,
     Text,
     Told,
 )
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from llmport_magic.modules.verdict import Verdict
     from llmport_magic.registration import Registered
 
+# What is going on; it ends with an ellipsis, which a panel takes away when that is over.
+RECALLING = "running the examples of before …"
+NOT_ALL_RUN = "not all examples of before were run"
 # Said of code that does more than define things, where it is not registered anyway.
 READ_FIRST = "read it before you run it"
 # Front ends queue updates and never drop one: more than this and the display falls behind.
@@ -59,6 +64,9 @@ class CellDisplay:
         shell: IPython's shell, or `None` outside of it.
         name: what is being made.
         prose: whether the answer is to be read: then it stays above the record.
+
+    Attributes:
+        kept: what is in the store by now, and how far it has come.
     """
 
     def __init__(self, shell: Any, name: str, *, prose: bool = False) -> None:
@@ -71,9 +79,12 @@ class CellDisplay:
         self._head = ""
         self._answer = ""
         self._rows: list[str] = []
+        self.kept: Kept | Stored | None = None
 
     def show(self, event: PipelineEvent) -> None:
         """Show one event."""
+        if isinstance(event, (Kept, Stored)):
+            self.kept = event
         if isinstance(event, Started):
             again = f" · attempt {event.attempt}" if event.attempt > 1 else ""
             who = f"{event.provider} {redact(event.model)}"
@@ -87,6 +98,8 @@ class CellDisplay:
             self._update(terminal=text)
         elif isinstance(event, Checking):
             self._update(force=True, tail="checking …", terminal="\nchecking …\n")
+        elif isinstance(event, Kept):
+            self._update(force=True, tail=RECALLING, terminal=f"{RECALLING}\n")
         elif isinstance(event, Checked) and event.verdict.proof == "failed":
             found = event.verdict.findings[:1] or ("no module in the answer",)
             told = [f"  attempt {event.attempt}: {found[0]}"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
 
-from llmport_magic.errors import LLMPortError, UsageError
+from llmport_magic.errors import UsageError
 from llmport_magic.notebook import cells
 from llmport_magic.notebook.gmn_options import GMN_HELP
 from llmport_magic.notebook.options import (
@@ -104,35 +104,21 @@ class LLMPortMagics(Magics):
     gmn.__doc__ = GMN_HELP
 
     def _prompt_cell(self, options: CellLine, line: str, cell: str) -> None:
-        from llmport_magic.api import make
-        from llmport_magic.notebook.display import CellDisplay, CellInterrupted, made_lines
-        from llmport_magic.session import session
+        from llmport_magic.notebook.asking import asked
+        from llmport_magic.notebook.display import made_lines
 
         request = self._request(options, line, cell)
-        memory = session()
-        if options.preview:
-            from llmport_magic.notebook.preview import show_preview
-
-            show_preview(request, memory)
+        outcome = asked(
+            request,
+            self.shell,
+            options.name or "cell",
+            preview=options.preview,
+            namespaces=(self.shell.user_ns,),
+            told=tell_autoreload(self.shell),
+        )
+        if outcome is None:
             return
-        shown = CellDisplay(self.shell, options.name or "cell")
-        try:
-            made = make(
-                request,
-                memory,
-                show=shown.show,
-                idle=shown.catch_up,
-                namespaces=(self.shell.user_ns,),
-                told=tell_autoreload(self.shell),
-            )
-        except KeyboardInterrupt:
-            shown.broke_off("interrupted")
-            raise CellInterrupted(
-                "nothing was written; the answer so far is in `%llmport log`"
-            ) from None
-        except LLMPortError as error:
-            shown.broke_off(type(error).__name__)
-            raise
+        made, shown = outcome
         if made.module is not None and options.name:
             self._bind(options.name)
         shown.finish(
