@@ -13,6 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from traceback import format_exception, walk_tb
 from types import FrameType
 from typing import Any, NoReturn
@@ -163,6 +164,16 @@ def redact_address(text: str) -> str:
     return _IN_ADDRESS.sub(
         lambda found: f"{found[1] or found[2]}{MASK}{'@' if found[1] else ''}", redact(text)
     )
+
+
+def masked_repr(holder: Any) -> str:
+    """Give the repr of a dataclass in which a text may be or hold an address; see above."""
+    values = ((each.name, getattr(holder, each.name)) for each in fields(holder) if each.repr)
+    shown = (
+        f"{name}={repr(redact_address(v)) if isinstance(v, str) else redact_address(repr(v))}"
+        for name, v in values
+    )
+    return f"{type(holder).__qualname__}({', '.join(shown)})"
 
 
 def looks_like_key(text: str) -> bool:

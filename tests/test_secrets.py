@@ -8,15 +8,23 @@ import json
 import pickle
 import pprint
 import traceback
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmport_magic.llm import Image, LLMConfig, LLMProvider, load_project_config
+from llmport_magic.llm.embedded import EmbeddedConnector
+from llmport_magic.llm.transport import Outgoing
+from llmport_magic.llm.wire import Target
 from llmport_magic.secrets import MASK, Secret, StreamRedactor, find_key, redact
+from llmport_magic.settings import Settings
+from llmport_magic.settings.layer import Given, Layer, Rank
 
 KEY = "planted-Key_0123456789/+abcdef"
+PASSWORD = "planted-password"
 
 
 def test_a_secret_never_shows_its_value() -> None:
@@ -100,3 +108,30 @@ def test_an_empty_variable_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_key(["FIRST_KEY_VARIABLE", "SECOND_KEY_VARIABLE"])
     assert found == Secret(KEY)
     assert find_key(["FIRST_KEY_VARIABLE"]) is None
+
+
+@pytest.mark.parametrize(
+    "address", [f"http://user:{PASSWORD}@host/v1", f"https://host/v1?key={PASSWORD}"]
+)
+def test_what_holds_an_address_shows_no_password(address: str, tmp_path: Path) -> None:
+    """The repr of settings, of a connector and of what they are made of masks the address."""
+    project = tmp_path / "loom.toml"
+    project.write_text(f'[llm.mine]\nbase_url = "{address}"\n')
+    config = LLMConfig(base_url=address, model="m", options={"at": address})
+    layer = Layer(rank=Rank.USER, values={"base_url": Given(address, "a file")})
+    holders = [
+        Settings(base_url=address, headers={"at": address}),
+        config,
+        LLMProvider(LLMConfig(base_url="https://host/v1", model=address)),
+        EmbeddedConnector(address),
+        Target(provider="p", model="m", base_url=address),
+        Outgoing(url=address, target=Target(provider="p", model="m", base_url=address)),
+        Image(url=address),
+        load_project_config(project),
+        layer,
+    ]
+    shown = [text for holder in holders for text in (repr(holder), str(holder))]
+
+    assert not [text for text in shown if PASSWORD in text]
+    assert "model='m'" in repr(config)
+    assert f"//{MASK}@host/v1'" in shown[0] or f"key={MASK}'" in shown[0]

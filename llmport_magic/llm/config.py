@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmport_magic.llm.retry import RetryPolicy
 from llmport_magic.llm.wire import Limits, Network
-from llmport_magic.secrets import Secret, hidden
+from llmport_magic.secrets import Secret, hidden, masked_repr
 from llmport_magic.settings import origin
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class LLMConfig:
     cache: bool = False
     cache_seconds: float = 604_800.0
     cache_megabytes: float = 100.0
+    __repr__ = masked_repr
 
     def __post_init__(self) -> None:
         key = self.api_key

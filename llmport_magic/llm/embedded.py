@@ -23,6 +23,7 @@ from llmport_magic.llm.reply import Chunk
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.weights import catalogue, default_size, find_weights, weights_for
 from llmport_magic.llm.wire import Limits
+from llmport_magic.secrets import redact_address
 
 if TYPE_CHECKING:
     from llmport_magic.llm.connector import Messages
@@ -86,7 +87,7 @@ class EmbeddedConnector(BaseLLMConnector):
             self.capabilities = replace(self.capabilities, size="large")
 
     def __repr__(self) -> str:
-        return f"EmbeddedConnector({self.model_name_for_api!r})"
+        return f"EmbeddedConnector({redact_address(self.model_name_for_api)!r})"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> EmbeddedConnector:

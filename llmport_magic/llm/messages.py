@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from llmport_magic.errors import UsageError
+from llmport_magic.secrets import masked_repr
 
 
 class LLMRole(str, Enum):
@@ -41,6 +42,7 @@ class Image:
     data: bytes = field(default=b"", repr=False)
     url: str = ""
     media_type: str = "image/png"
+    __repr__ = masked_repr
 
     def __post_init__(self) -> None:
         if bool(self.data) == bool(self.url):

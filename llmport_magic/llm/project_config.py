@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmport_magic.errors import ConfigError, UsageError
+from llmport_magic.secrets import masked_repr
 from llmport_magic.settings import (
     OF_A_PROVIDER,
     origin,
@@ -40,6 +41,7 @@ class ProjectConfig:
     path: str
     llm: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     content: Content | None = field(default=None, repr=False, compare=False)
+    __repr__ = masked_repr
 
     def place(self, *names: str) -> str:
         """Say where a field stands."""

@@ -20,7 +20,7 @@ from llmport_magic.llm.retry import RetryBudget
 from llmport_magic.llm.streams import ResponseStream
 from llmport_magic.llm.tools import as_tools, legal_names, renamed, with_tool_names
 from llmport_magic.llm.wire import Call, Limits, Network, Target
-from llmport_magic.secrets import Secret, find_key, key_variables, redact
+from llmport_magic.secrets import Secret, find_key, key_variables, redact_address
 from llmport_magic.settings import administration, resolve, times_changed
 from llmport_magic.settings.values import checked
 
@@ -95,7 +95,8 @@ class LLMProvider(BaseLLMConnector):
         self.model_name_for_api = config.model
 
     def __repr__(self) -> str:
-        return f"LLMProvider({self.provider_name!r}, model={redact(self.model_name_for_api)!r})"
+        model = redact_address(self.model_name_for_api)
+        return f"LLMProvider({self.provider_name!r}, model={model!r})"
 
     @classmethod
     def from_name(cls, ctx: Any, name: str | None = None, **settings: Any) -> BaseLLMConnector:

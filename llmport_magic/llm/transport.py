@@ -86,7 +86,7 @@ class Outgoing:
         streamed: whether the answer shall arrive in pieces.
     """
 
-    url: str
+    url: str = field(repr=False)
     target: Target
     method: str = "POST"
     body: bytes | None = None

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmport_magic.secrets import Secret, masked_repr
+
 if TYPE_CHECKING:
     from llmport_magic.llm.messages import Message
     from llmport_magic.llm.reply import Chunk
     from llmport_magic.llm.tools import Tool
-    from llmport_magic.secrets import Secret
     from llmport_magic.settings import Settings
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -96,6 +97,7 @@ class Target:
     reasoning: bool = False
     network: Network = field(default_factory=Network)
     hint: str = ""
+    __repr__ = masked_repr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

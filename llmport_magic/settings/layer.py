@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from llmport_magic.secrets import Secret
+from llmport_magic.secrets import Secret, masked_repr
 
 
 class Rank(IntEnum):
@@ -52,3 +52,4 @@ class Layer:
     place: Callable[[str], str] = str
     label: str = ""
     inert: Mapping[str, str] = field(default_factory=dict)
+    __repr__ = masked_repr

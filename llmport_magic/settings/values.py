@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from llmport_magic.errors import ConfigError
-from llmport_magic.secrets import Secret, hidden, looks_like_key, redact
+from llmport_magic.secrets import Secret, hidden, looks_like_key, masked_repr, redact
 from llmport_magic.settings.layer import Layer, Rank
 from llmport_magic.settings.tasks import check_models
 
@@ -55,8 +55,7 @@ class Settings:
         headers: sent with every request to that provider.
         options: parameters of the sampling in the provider's own words, for example `num_ctx`.
         temperature: sampling temperature; `None` leaves it to the strategy.
-        max_tokens: the longest answer, in tokens; `None` is 4096, and 16384 for models that
-            reason.
+        max_tokens: the longest answer in tokens; `None` is 4096, 16384 for models that reason.
         seed: seed of the sampling, where the provider takes one.
         connect_timeout: until the connection stands.
         first_byte_timeout: until the answer begins.
@@ -190,6 +189,7 @@ class Settings:
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     ranks: Mapping[str, Rank] = field(default_factory=dict, repr=False, compare=False)
     layers: tuple[Layer, ...] = field(default=(), repr=False, compare=False)
+    __repr__ = masked_repr
 
     def source(self, name: str) -> str:
         """Say where a value came from: the name of a layer, or `default`."""
