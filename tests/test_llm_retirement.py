@@ -183,8 +183,11 @@ def test_the_list_of_one_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert "anthropic" not in out
 
 
-def test_what_has_ended_is_marked_and_not_in_the_panel(capsys: pytest.CaptureFixture[str]) -> None:
-    """One provider's list marks what has ended, that of all counts it, the panel has none of it."""
+def test_what_has_ended_is_marked_and_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    """A provider's list marks what has ended, that of all counts it; who chooses is not shown it.
+
+    Panel and completion offer the same models.
+    """
     commands.run("models", ["openai"], None)
     lines = capsys.readouterr().out.splitlines()
     panel = next(row for row in standing()["providers"] if row["name"] == "openai")["models"]
@@ -196,6 +199,8 @@ def test_what_has_ended_is_marked_and_not_in_the_panel(capsys: pytest.CaptureFix
     assert not [text for text in lines if len(text) > 80]
     assert "gpt-4o-mini" in panel, "it ends later"
     assert not {"gpt-4-32k", "gpt-4"} & set(panel)
+    assert panel == _offered("%%llmport x -p openai -m ")
+    assert "gpt-4-32k" not in _offered("%%gmn x -m gpt-", "gpt-")
     assert " more and 20 that have ended: `%llmport models openai`" in counted
 
 
@@ -205,14 +210,14 @@ def test_a_misspelt_provider_is_helped() -> None:
         commands.run("models", ["openroter"], None)
 
 
+def _offered(line: str, symbol: str = "") -> list[str]:
+    return completion.complete(None, SimpleNamespace(line=line, symbol=symbol))
+
+
 def test_completion_knows_all_of_them() -> None:
-    """After `-m` every model is offered, after `models` every provider (X-06)."""
-
-    def offered(line: str, symbol: str = "") -> list[str]:
-        return completion.complete(None, SimpleNamespace(line=line, symbol=symbol))
-
+    """After `-m` every model that is served is offered, after `models` every provider (X-06)."""
     models = default_registry().provider("openrouter").models
-    assert set(models) == set(offered("%%llmport x -p openrouter -m "))
-    assert "anthropic/claude-opus-5.5" in offered("%%llmport x -m anthropic/cl", "anthropic/cl")
-    assert offered("%llmport models openr", "openr") == ["openrouter"]
-    assert {row.name for row in provider_rows()} == set(offered("%llmport models "))
+    assert set(models) == set(_offered("%%llmport x -p openrouter -m "))
+    assert "anthropic/claude-opus-5.5" in _offered("%%llmport x -m anthropic/cl", "anthropic/cl")
+    assert _offered("%llmport models openr", "openr") == ["openrouter"]
+    assert {row.name for row in provider_rows()} == set(_offered("%llmport models "))

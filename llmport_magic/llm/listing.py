@@ -40,6 +40,11 @@ class ProviderRow:
     available: bool
     hint: str
 
+    @property
+    def offered(self) -> list[str]:
+        """The names to choose from: of those models that are served still."""
+        return [name for name in self.models if name not in self.ended]
+
 
 def provider_rows() -> tuple[ProviderRow, ...]:
     """List every provider, whether it can be asked now, and what to do where it cannot."""

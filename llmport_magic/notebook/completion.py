@@ -104,7 +104,7 @@ def providers() -> list[str]:
 
 
 def models(words: list[str], begun: str) -> list[str]:
-    """Name the models of the provider that the line names.
+    """Name the models of the provider that the line names, but for those that have ended.
 
     Where it names none, those of the provider that would answer; of all, once a name is begun.
     """
@@ -117,7 +117,7 @@ def models(words: list[str], begun: str) -> list[str]:
     if not named and not begun:
         first = standing(resolve()).provider
         named = [row for row in rows if row.name == first]
-    return [model for row in named or rows for model in row.models]
+    return [model for row in named or rows for model in row.offered]
 
 
 def stored_names(sort: Sort = MODULE) -> list[str]:

@@ -258,7 +258,7 @@ def standing() -> dict[str, Any]:
         "providers": [
             {
                 "name": row.name,
-                "models": [name for name in row.models if name not in row.ended],
+                "models": row.offered,
                 "model": row.model or None,
                 "available": row.available,
                 "hint": row.hint,
