@@ -96,6 +96,15 @@ def test_the_newest_prompt_of_an_expression_wins(told: Callable[..., list[str]])
     ]
 
 
+def test_an_expression_of_two_earlier_prompts_is_counted_once(
+    told: Callable[..., list[str]],
+) -> None:
+    """What several earlier prompts have is one example of before, also where it breaks."""
+    again = PROMPT.replace("Area", "The area")
+    twice = (PROMPT, GOOD), (again, GOOD + "\n\nX = 1\n")
+    assert told(*twice, ("Say more.", GOOD + "\n\nX = 2\n")) == ["the example of before holds"]
+
+
 def test_an_example_that_the_update_states_anew_is_superseded(
     told: Callable[..., list[str]],
 ) -> None:
