@@ -111,17 +111,24 @@ async def _ended(
     request: ModuleRequest, session: Session, decision: Decision | None, answer: Answer
 ) -> AsyncGenerator[PipelineEvent, None]:
     """Keep the answer, and tell what an update does to what was there before."""
+    from llmport_magic.modules.version import normal_text
+
     last: Drafted | Stored
     if request.name is None or request.draft or decision is None:
         last = Drafted(answer.source, answer.verdict, answer.spent, answer.provider, answer.model)
     else:
         last = await _store(request, session, decision, answer)
     told = [Noted(decision.notice)] if decision and decision.notice else []
-    if decision is not None and decision.parent is not None and request.sort is MODULE:
+    parent = decision.parent if decision else None
+    if parent is not None and normal_text(answer.source) == parent.source:
+        # It is a version all the same: the prompt and its examples are new, and asked once.
+        given = f"the model gave v{parent.number} back as it was"
+        told.append(Noted(f"nothing changed: {given}; say more exactly what should"))
+    elif parent is not None and request.sort is MODULE:
         # An example of before that hangs can be interrupted: what is kept by then is told first.
         if isinstance(last, Stored):
             yield Kept(last)
-        told += await examples_of_before(request, session, decision.parent, answer.source)
+        told += await examples_of_before(request, session, parent, answer.source)
     for note in told:
         await record(session, request, Kind.NOTE, note.text)
         yield note

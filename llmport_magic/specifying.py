@@ -96,10 +96,11 @@ async def specify(
             sending.forget()
             failed = sending.outcome_of(AttemptPlan(), source=taken.text, findings=taken.findings)
             tries.failed(failed)
-    if drafting.spec == drafting.wish.current:
-        yield Noted("the model gave it back as it was: say more exactly what should change")
+    # What comes back as it was keeps its text to the letter, with its comments.
+    same = parent is not None and drafting.spec == drafting.wish.current
+    text = parent.source if parent is not None and same else drafting.spec.to_text()
     who = sending.asked
-    yield Answer(drafting.spec.to_text(), verdict, tries.spent, who.provider, who.model)
+    yield Answer(text, verdict, tries.spent, who.provider, who.model)
 
 
 def begin(

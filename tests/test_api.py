@@ -21,7 +21,9 @@ from llmport_magic import configure, llmport, update
 from llmport_magic import session as sessions
 from llmport_magic.errors import ConsentRequired, LLMError, VerificationError
 from llmport_magic.modules import loader
+from llmport_magic.modules.store import ModuleStore
 
+UNCHANGED = "Hold this, too.\n\n>>> area(0)\n0.0"
 UPDATE = "Add sector.\n\n>>> round(sector(2, 180), 3)\n6.283"
 
 
@@ -51,6 +53,18 @@ def test_a_prompt_gives_a_live_module(folder: Path) -> None:
     assert pickle.loads(pickle.dumps(circle.area)) is circle.area
     assert importlib.reload(circle) is circle
     assert script.calls == 1
+
+
+def test_an_update_that_changes_nothing_says_so_and_is_not_asked_again(folder: Path) -> None:
+    """The same text is a version of the new prompt, so that this prompt is free from then on."""
+    with scripted(*[fenced(GOOD)] * 2) as script:
+        llmport("circle", PROMPT, provider="scripted")
+        with pytest.warns(UserWarning, match="nothing changed: the model gave v1 back as it was"):
+            update("circle", UNCHANGED, provider="scripted")
+        update("circle", UNCHANGED, provider="nobody-of-that-name")
+        assert script.calls == 2
+    first, second = ModuleStore(folder).versions("circle")
+    assert (second.parent, second.source, second.prompt) == (first.id, GOOD, UNCHANGED)
 
 
 def test_a_stored_prompt_calls_nobody(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from awaiting import until
+from drafts import GOOD as LAMP
 from kernels import Kernel, kernel
 from lamp_cells import CELL, LINKED, REFINE, made, shell
 from test_kernel import SETUP, answer, journal
@@ -85,7 +86,20 @@ def test_feedback_makes_a_version_with_its_difference(shell: Kernel) -> None:
     assert shell.value("lamp.horizon") == "2"
     answer(shell, "LAMP")
     same = shell.run("%gmn refine lamp make it calmer")
-    assert "the model gave it back as it was: say more exactly what should change" in same.shown
+    assert "nothing changed: the model gave v1 back as it was" in same.shown
+
+
+def test_a_specification_that_comes_back_unchanged_keeps_its_text(shell: Kernel) -> None:
+    """What was written by hand stays to the letter, and the cell asks nobody when it runs again."""
+    text = "# by hand\n" + LAMP
+    shell.run(f"%%gmn lamp --validate\n{text}")
+    answer(shell, "LAMP")
+    cell = "%%gmn lamp --update\nleave it\n"
+    same = shell.run(cell, cell_id="u1")
+    assert "✓ lamp v2 · valid" in same.shown
+    assert "nothing changed: the model gave v1 back as it was" in same.shown
+    assert (shell.folder / "lamp.gmn").read_text("utf-8") == text
+    assert "reused, 0 tokens" in shell.run(cell, cell_id="u1").shown
 
 
 def test_what_the_notebook_has_is_what_is_refined(shell: Kernel) -> None:
