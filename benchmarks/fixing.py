@@ -10,74 +10,35 @@ first one of a kernel, which imports and connects, is told apart.
 
 from __future__ import annotations
 
-import json
-import statistics
-import sys
-import tempfile
-from pathlib import Path
-
+from beside_bare import beside_bare, over, rounds, told
+from loopback import streamed
 from machine import machine, summary
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from kernels import kernel
-from loopback import Loopback, streamed
 
 LINES = "".join(f"part_{number} = {number}\n" for number in range(40))
 FAILING = f"prices = [1, 2]\n{LINES}print(total / len(prices))\n"
 ANSWER = "```python\n" + FAILING.replace("total", "sum(prices)") + "```"
 SETUP = """
-import json, time
-import httpx
-from llmport_magic import configure
-
-configure(provider="local", base_url={url!r}, model="m-1")
-shell, client = get_ipython(), httpx.Client()
-
-def bare():
-    begun = time.perf_counter()
-    body = {{"model": "m-1", "stream": True, "messages": [{{"role": "user", "content": "fix"}}]}}
-    with client.stream("POST", {url!r} + "/chat/completions", json=body) as response:
-        for _ in response.iter_lines():
-            pass
-    return 1000 * (time.perf_counter() - begun)
-
 def fix():
     begun = time.perf_counter()
     shell.run_line_magic("llmport", "fix")
     return 1000 * (time.perf_counter() - begun)
 """
-ROUND = """
-values = dict(bare=bare(), fix=fix())
-print("told " + json.dumps(values))
-"""
 
 
 def main() -> None:
     """Measure and print."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     runs = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Loopback() as server,
-        kernel(Path(folder)) as shell,
-    ):
+    with beside_bare(SETUP) as (shell, server):
         server.always(streamed(ANSWER))
-        outcome = shell.run(SETUP.format(url=server.url))
-        assert outcome.status == "ok", outcome.error
         assert shell.run(FAILING).name == "NameError"
-        for _ in range(rounds + 1):
-            outcome = shell.run(ROUND, timeout=120)
-            assert outcome.status == "ok", outcome.shown
+        for _ in range(rounds() + 1):
+            values, outcome = told(shell, "values = dict(bare=bare(), fix=fix())")
             assert "placed below" in outcome.stdout, outcome.shown
-            line = next(x for x in outcome.stdout.splitlines() if x.startswith("told "))
-            runs.append(json.loads(line.removeprefix("told ")))
+            runs.append(values)
     print(machine())
     first = runs.pop(0)
     print(f"bare call       {summary([run['bare'] for run in runs], 'ms')}")
-    over = statistics.median(run["fix"] - run["bare"] for run in runs)
-    told = f"{over:.1f} ms over the bare call"
-    print(f"fix             {summary([run['fix'] for run in runs], 'ms')}, {told}")
+    print(f"fix             {over(runs, 'fix')}")
     print(f"first fix       {first['fix']:.1f} ms")
 
 

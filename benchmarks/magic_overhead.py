@@ -9,29 +9,15 @@ sandbox is measured and taken off; the journal is off in one column and on, fsyn
 
 from __future__ import annotations
 
-import json
-import statistics
-import sys
-import tempfile
-from pathlib import Path
-
+from beside_bare import beside_bare, over, rounds, told
+from loopback import streamed
 from machine import machine, summary
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from kernels import kernel
-from loopback import Loopback, streamed
 
 ANSWER = "```python\ndef double(n):\n    return 2 * n\n```"
 SETUP = """
-import json, time
-import httpx
-from llmport_magic import configure
 import llmport_magic.attempts as attempts
 
-configure(provider="local", base_url={url!r}, model="m-1")
-shell, client, checking = get_ipython(), httpx.Client(), []
-check = attempts.check_module
+check, checking = attempts.check_module, []
 
 async def timed(*words, **named):
     begun = time.perf_counter()
@@ -42,14 +28,6 @@ async def timed(*words, **named):
 
 attempts.check_module = timed
 
-def bare():
-    begun = time.perf_counter()
-    body = {{"model": "m-1", "stream": True, "messages": [{{"role": "user", "content": "double"}}]}}
-    with client.stream("POST", {url!r} + "/chat/completions", json=body) as response:
-        for _ in response.iter_lines():
-            pass
-    return 1000 * (time.perf_counter() - begun)
-
 def magic(line):
     checking.clear()
     begun = time.perf_counter()
@@ -57,38 +35,25 @@ def magic(line):
     return 1000 * (time.perf_counter() - begun - sum(checking)), 1000 * sum(checking)
 """
 ROUND = """
-values = dict(bare=bare(), again=bare())
+bare()
+values = dict(bare=bare())
 values["quiet"], values["checked"] = magic("doubling --draft --no-cell --no-log")
 values["logged"], _ = magic("doubling --draft --no-cell")
-print("told " + json.dumps(values))
 """
 
 
 def main() -> None:
     """Measure and print."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     runs = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Loopback() as server,
-        kernel(Path(folder)) as shell,
-    ):
-        outcome = shell.run(SETUP.format(url=server.url))
-        assert outcome.status == "ok", outcome.error
-        for _ in range(rounds + 2):
+    with beside_bare(SETUP) as (shell, server):
+        for _ in range(rounds() + 2):
             server.script(*[streamed(ANSWER) for _ in range(4)])
-            outcome = shell.run(ROUND, timeout=120)
-            assert outcome.status == "ok", outcome.error
-            line = next(x for x in outcome.stdout.splitlines() if x.startswith("told "))
-            runs.append(json.loads(line.removeprefix("told ")))
+            runs.append(told(shell, ROUND)[0])
     del runs[:2]  # the first calls import and connect
     print(machine())
-    bare = [run["again"] for run in runs]
-    print(f"bare call               {summary(bare, 'ms')}")
+    print(f"bare call               {summary([run['bare'] for run in runs], 'ms')}")
     for name, text in (("quiet", "magic, no journal"), ("logged", "magic, journal fsynced")):
-        values = [run[name] for run in runs]
-        over = statistics.median(run[name] - run["again"] for run in runs)
-        print(f"{text:<23} {summary(values, 'ms')}, {over:.1f} ms over the bare call")
+        print(f"{text:<23} {over(runs, name)}")
     print(f"verification, taken off {summary([run['checked'] for run in runs], 'ms')}")
 
 

@@ -12,36 +12,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "quality"))
 
 from figures import wilson
-from machine import commit, machine
-from record import Kept, Record, RecordedConnector, answers, record, serve
+from measuring import Measurement, each_size, measured, options_of
+from record import Kept, answers
 from sentence import STEPS, Sentence, fingerprint, load, missing, runs
 
 from llmport_magic.errors import GMNError, LLMOutputError, VerificationError
 from llmport_magic.gmn.writing.prompting import Wish
-from llmport_magic.llm import embedded
-from llmport_magic.llm.registry import register_provider
 from llmport_magic.pipeline import write
 from llmport_magic.progress import Checked, ModuleRequest, Stored
 from llmport_magic.session import Session
-from llmport_magic.settings import Settings, resolve
+from llmport_magic.settings import Settings
 
 HERE = Path(__file__).resolve().parent
-RECORD = HERE.parents[1] / ".benchmarks" / "gmn.jsonl"
-_NO_LIMIT_SECONDS = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,27 +72,10 @@ class Outcome:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Measure how often specifications are valid.")
-    parser.add_argument("sizes", nargs="+", choices=["small", "large"])
-    parser.add_argument("--half", choices=["tuning", "unseen"], help="only these sentences")
+    what = "Measure how often specifications are valid."
+    parser = options_of(what, HERE, halves=["tuning", "unseen"], slots=1, threads=2)
     parser.add_argument("--names", nargs="*", help="only these sentences")
-    parser.add_argument("--slots", type=int, default=1, help="requests side by side")
-    parser.add_argument("--threads", type=int, default=2, help="of the engine")
-    parser.add_argument("--record", type=Path, default=RECORD, help="the file of kept answers")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
     return parser.parse_args()
-
-
-def settings_of(size: str, folder: str) -> Settings:
-    """Give the settings of a user who has set nothing, but for who answers and the time."""
-    return resolve(
-        provider="recorded",
-        embedded_model=size,
-        module_dir=folder,
-        budget_seconds=_NO_LIMIT_SECONDS,
-        total_timeout=_NO_LIMIT_SECONDS,
-        idle_timeout=_NO_LIMIT_SECONDS,
-    )
 
 
 async def ask(one: Sentence, settings: Settings, session: Session) -> Outcome:
@@ -152,55 +126,27 @@ async def ask(one: Sentence, settings: Settings, session: Session) -> Outcome:
 
 async def measure(size: str, sentences: Sequence[Sentence], options: argparse.Namespace) -> None:
     """Measure one model and write down what came of it."""
-    begun, book = time.time(), Record(options.record)
-    record.set(book)
-    answers.set([])
-    serve(size, options.threads, options.slots)
     free = asyncio.Semaphore(options.slots)
-    with tempfile.TemporaryDirectory() as folder:
-        settings, session = settings_of(size, folder), Session()
+    with measured(size, options) as run:
 
         async def one(sentence: Sentence) -> Outcome:
             async with free:
-                outcome = await ask(sentence, settings, session)
+                outcome = await ask(sentence, run.settings, run.session)
             mark = "+" if outcome.holds else "o" if outcome.runs else "-"
             print(f"{mark} {outcome.name:20} {outcome.tries} tries", *outcome.missing, flush=True)
             return outcome
 
         outcomes = await asyncio.gather(*(one(each) for each in sentences))
-        session.close()
-    embedded.unload()
-    write_down(
-        size, outcomes, options, f"{book.asked} answers asked now, {time.time() - begun:.0f} s"
-    )
+    write_down(run, outcomes)
 
 
-def write_down(
-    size: str, outcomes: Sequence[Outcome], options: argparse.Namespace, run: str
-) -> None:
+def write_down(run: Measurement, outcomes: Sequence[Outcome]) -> None:
     """Write the results as data and as text, and print them."""
-    facts = {
-        "model": size,
-        "sentences": len(outcomes),
-        "sentences_fingerprint": fingerprint(),
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "xllamacpp": version("xllamacpp"),
-        "slots": options.slots,
-        "threads": options.threads,
-        "steps of each agent": STEPS,
-        "run": run,
-    }
-    listed = "\n".join(f"- {name}: {value}" for name, value in facts.items())
-    text = f"{table(outcomes)}\n\n{listed}"
-    options.results.mkdir(parents=True, exist_ok=True)
-    stem = options.results / (f"{size}-{options.half}" if options.half else size)
-    each = "\n\n".join(map(told, outcomes))
-    stem.with_suffix(".md").write_text(f"# The {size} model\n\n{text}\n\n{each}\n")
-    data = {"facts": facts, "outcomes": [asdict(outcome) for outcome in outcomes]}
-    stem.with_suffix(".json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    print(f"\n{text}")
+    counted = {"sentences": len(outcomes), "sentences_fingerprint": fingerprint()}
+    facts = run.facts(counted, {"steps of each agent": STEPS})
+    name = f"{run.size}-{run.options.half}" if run.options.half else run.size
+    data = [asdict(outcome) for outcome in outcomes]
+    run.write(name, facts, data, table(outcomes), *map(told, outcomes))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -251,9 +197,7 @@ def main() -> None:
         for each in load()
         if options.half in (None, each.half) and (not options.names or each.name in options.names)
     ]
-    register_provider("recorded", connector=RecordedConnector, key_required=False)
-    for size in options.sizes:
-        asyncio.run(measure(size, sentences, options))
+    each_size(options, lambda size: measure(size, sentences, options))
 
 
 if __name__ == "__main__":

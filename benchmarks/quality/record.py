@@ -132,7 +132,7 @@ class RecordedConnector(EmbeddedConnector):
             }
             yield Chunk(text=kept.content, finish_reason=kept.finish_reason, usage=usage)
 
-        return ResponseStream(source, self._gathering(given, options), self.totals.add)
+        return ResponseStream(source, self.gathering(given, options), self.totals.add)
 
 
 def serve(size: str, threads: int, slots: int) -> None:
