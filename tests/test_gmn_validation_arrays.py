@@ -166,46 +166,78 @@ def test_numbers_that_fit_in_two_orders_get_a_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("emission", "message"),
+    ("emission", "column", "message"),
     [
-        ("[[0.9, 0, 0], [0, 1, 0], [0, 0, 1]]", "the column at `s` = 0 sums to 0.9, expected 1"),
-        ("[[1.1, 0, 0], [-0.1, 1, 0], [0, 0, 1]]", "-0.1 at `o` = 1, `s` = 0 is no probability"),
+        (
+            "[[0.9, 0, 0], [0, 1, 0], [0, 0, 1]]",
+            45,
+            "the column at `s` = 0 sums to 0.9, expected 1",
+        ),
+        (
+            "[[1.1, 0, 0], [-0.1, 1, 0], [0, 0, 1]]",
+            58,
+            "-0.1 at `o` = 1, `s` = 0 is no probability",
+        ),
         (
             "[[-0.5, -0.5, 0], [1.5, 1, 0], [0, 0.5, 1]]",
+            45,
             "-0.5 at `o` = 0, `s` = 0 is no probability (and 1 more number)",
         ),
         (
             "[[80, 10, 10], [10, 80, 10], [10, 10, 80]]",
+            43,
             (
                 "the column at `s` = 0 sums to 100, expected 1 (and 2 more columns): percent? "
                 "write "
                 "0.9 for 90"
             ),
         ),
-        ("[[0, 0, 0], [0, 1, 0], [0, 0, 1]]", "the column at `s` = 0 sums to 0, expected 1"),
-        ("[[high, 0, 0], [0, 1, 0], [0, 0, 1]]", "`high` at [0, 0] is no number"),
-        ("[[true, 0, 0], [0, 1, 0], [0, 0, 1]]", "`true` at [0, 0] is no number"),
+        ("[[0, 0, 0], [0, 1, 0], [0, 0, 1]]", 45, "the column at `s` = 0 sums to 0, expected 1"),
+        ("[[high, 0, 0], [0, 1, 0], [0, 0, 1]]", 45, "`high` at [0, 0] is no number"),
+        ("[[true, 0, 0], [0, 1, 0], [0, 0, 1]]", 45, "`true` at [0, 0] is no number"),
     ],
 )
-def test_probabilities(emission: str, message: str) -> None:
+def test_probabilities(emission: str, column: int, message: str) -> None:
     """What is no probability is an error that names the place, even if the sum is 1 (S3-34)."""
     (error,) = validate(small(emission=emission)).errors
 
-    assert error == f"line 4, column 43: `e`: {message}"
+    assert error == f"line 4, column {column}: `e`: {message}"
+
+
+ROWS = "[\n  [{}],\n  [{}],  # the second\n  [{}]\n  ]"
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        (("1, 0, 0", "0, 1", "0, 0, 1"), "line 6, column 3: "),
+        (("1, 0, 0", "0, -1, 0", "0, 0, 1"), "line 6, column 7: "),
+        (("1, 0, 0", "0, 1, 0", "0, 0, high"), "line 7, column 10: "),
+        (("1, 0, 0", "0 1 0", "0, 1/2, 1"), "line 5, column 7: "),
+        (("100, 0, 0", "0, 100, 0", "0, 0, 100"), "line 4, column 43: "),
+        (("0.9, 0.1, 0", "0.3, 0.7, 0", "0, 0.5, 0.5"), "line 4, column 43: "),
+    ],
+    ids=["a short row", "a negative entry", "a word", "a column", "percent", "transposed"],
+)
+def test_a_fault_within_a_matrix_is_placed_there(rows: tuple[str, ...], place: str) -> None:
+    """A row, an entry or the head of a column has its own line; what is about all has the `[`."""
+    (error,) = validate(small(emission=ROWS.format(*rows))).errors
+
+    assert error.startswith(f"{place}`e`: ")
 
 
 @pytest.mark.parametrize(
     ("initial", "message"),
     [
-        ("[0.5, 0.2, 0.2]", "they sum to 0.9, expected 1"),
-        ("[-0.5, 0.5, 1]", "-0.5 at `s` = 0 is no probability"),
+        ("[0.5, 0.2, 0.2]", "34: `s`: they sum to 0.9, expected 1"),
+        ("[0.5, -0.5, 1]", "40: `s`: -0.5 at `s` = 1 is no probability"),
     ],
 )
 def test_a_first_belief_is_a_probability(initial: str, message: str) -> None:
     """What the agent believes at first sums to 1 as well (S3-34)."""
     report = validate(small().replace("{ size: 3 }", f"{{ size: 3, initial: {initial} }}", 1))
 
-    assert report.errors == (f"line 1, column 34: `s`: {message}",)
+    assert report.errors == (f"line 1, column {message}",)
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "inf", "-inf", "Infinity", "1e999"])

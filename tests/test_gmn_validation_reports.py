@@ -154,7 +154,7 @@ def test_what_people_specify_is_short(text: str) -> None:
 
 
 def test_everything_is_reported_at_once_in_the_order_of_the_text() -> None:
-    """Every error has the line and column of its field, and none hides another (S3-33)."""
+    """Every error has line and column, in a list those of the row; none hides another (S3-33)."""
     report = validate(
         changed(
             ("horizon: 3", "horizon: 30"),
@@ -169,7 +169,7 @@ def test_everything_is_reported_at_once_in_the_order_of_the_text() -> None:
     assert [(found.line, found.column, found.node) for found in report.findings] == [
         (1, 43, "agent"),
         (2, 57, "location"),
-        (5, 56, "see"),
+        (5, 65, "see"),
         (6, 70, "walk"),
         (7, 45, "want"),
     ]

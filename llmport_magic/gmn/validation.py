@@ -20,6 +20,7 @@ from llmport_magic.gmn.notation.building import build
 from llmport_magic.gmn.notation.nodes import Call, Field, Node
 from llmport_magic.gmn.notation.reading import read
 from llmport_magic.gmn.notation.spellings import field_of, kind_of, name_of
+from llmport_magic.gmn.notation.text import place_within
 from llmport_magic.gmn.spec import Spec
 
 _ROUNDS = 8
@@ -65,17 +66,18 @@ def validate(
         return Report((*found, Finding(text)), None, dialect)
     if not nodes and any(each.level == "error" for each in found):
         return Report(_ordered(found), None, dialect)
+    text = source if isinstance(source, str) and dialect == "gmn" else ""
     spec, more = build(nodes)
     findings = [*found, *more]
     if spec is None:
-        findings += [_finding(flaw, nodes) for flaw in _other_flaws(nodes, findings)]
+        findings += [_finding(flaw, nodes, text) for flaw in _other_flaws(nodes, findings)]
         return Report(_ordered(findings), None, dialect)
     model, flaws = assemble(spec)
     flaws += [*size_flaws(spec), *asked_flaws(spec, asked)]
     # Another dialect tells itself in which order it has read its numbers.
     if model is not None and dialect in ("gmn", "json"):
         flaws += _unclear_orders(spec, model)
-    ordered = _ordered([*findings, *(_finding(flaw, nodes) for flaw in flaws)])
+    ordered = _ordered([*findings, *(_finding(flaw, nodes, text) for flaw in flaws)])
     if any(each.level == "error" for each in ordered):
         return Report(ordered, None, dialect)
     spec = replace(spec, notes=Report(ordered).warnings)
@@ -132,8 +134,8 @@ def _unclear_orders(spec: Spec, model: Model) -> Iterator[Flaw]:
 # -- where it stands -----------------------------------------------------------------------------
 
 
-def _finding(flaw: Flaw, nodes: Sequence[Node]) -> Finding:
-    """Say where in the text a field stands, or its node where the field is left out."""
+def _finding(flaw: Flaw, nodes: Sequence[Node], text: str) -> Finding:
+    """Say where in the text a part of a field stands, the field, or its node where it has none."""
     node = next((each for each in nodes if _is_meant(each, flaw)), None)
     if node is None:
         return Finding(flaw.text, flaw.level, flaw.node)
@@ -141,8 +143,10 @@ def _finding(flaw: Flaw, nodes: Sequence[Node]) -> Finding:
     field = next(
         (field for key, field in node.fields.items() if field_of(kind, key) == flaw.field), None
     )
-    line, column = (field.line, field.column) if field and field.line else (node.line, node.column)
-    return Finding(flaw.text, flaw.level, flaw.node, line, column)
+    place = (field.line, field.column) if field and field.line else (node.line, node.column)
+    if text and flaw.at and field and isinstance(field.value, tuple):
+        place = place_within(text, place, flaw.at)
+    return Finding(flaw.text, flaw.level, flaw.node, *place)
 
 
 def _is_meant(node: Node, flaw: Flaw) -> bool:

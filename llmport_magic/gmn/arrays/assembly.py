@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmport_magic.gmn.arrays.constructors import Axis, Place, expand
+from llmport_magic.gmn.arrays.constructors import Axis, PartError, Place, expand
 from llmport_magic.gmn.arrays.limits import (
     MAX_TOTAL,
     Flaw,
@@ -149,9 +149,10 @@ class _Assembly:
         array = self._expanded(name, field, value, axes, place)
         if array is None:
             return None
-        array, wrong, note = normalised(array, axes, plain=isinstance(value, tuple))
-        if wrong:
-            self.flaws.append(Flaw(name, field, f"`{name}`: {wrong}"))
+        try:
+            array, note = normalised(array, axes, plain=isinstance(value, tuple))
+        except ValueError as error:
+            self._refuse(name, field, value, error)
             return None
         if note:
             self.flaws.append(Flaw(name, field, f"`{name}`: {note}", "warning"))
@@ -173,8 +174,13 @@ class _Assembly:
         try:
             return expand(value, axes, place)
         except ValueError as error:
-            self.flaws.append(Flaw(name, field, f"`{name}`: {error}"))
+            self._refuse(name, field, value, error)
             return None
+
+    def _refuse(self, name: str, field: str, value: Value, error: ValueError) -> None:
+        # Where a constructor stands, the array's parts are not those of what is written.
+        at = error.at if isinstance(error, PartError) and isinstance(value, tuple) else ()
+        self.flaws.append(Flaw(name, field, f"`{name}`: {error}", at=at))
 
 
 def _like_probabilities(array: NDArray[np.float64]) -> str:

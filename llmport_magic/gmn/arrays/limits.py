@@ -35,12 +35,14 @@ class Flaw:
         field: the field's name; empty where it is about the whole node.
         text: what it is and what to do about it, one line.
         level: as in `Finding`.
+        at: the part of a list that it is about: the index in each of the lists that hold it.
     """
 
     node: str
     field: str
     text: str
     level: Literal["error", "warning"] = "error"
+    at: tuple[int, ...] = ()
 
 
 def too_many(name: str, axes: Sequence[Axis]) -> str:

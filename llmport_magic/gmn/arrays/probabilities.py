@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmport_magic.gmn.arrays.constructors import Axis
+from llmport_magic.gmn.arrays.constructors import Axis, PartError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ _PERCENT = 100
 
 def normalised(
     array: NDArray[np.float64], axes: Sequence[Axis], *, plain: bool = True
-) -> tuple[NDArray[np.float64], str, str]:
+) -> tuple[NDArray[np.float64], str]:
     """Divide each column along the first axis by its sum.
 
     Args:
@@ -30,31 +30,29 @@ def normalised(
         plain: whether they were written as numbers, and not with a constructor.
 
     Returns:
-        The array, what is wrong with it, and what is worth a word; both are empty where there is
-        nothing, and the array is as it was where something is wrong.
+        The array, and what is worth a word; empty where nothing is.
+
+    Raises:
+        PartError: a number is negative, or a column does not sum to 1.
     """
     negative = np.argwhere(array < 0)
     if len(negative):
         at = tuple(int(index) for index in negative[0])
-        where = _place(at, axes)
-        return (
-            array,
-            f"{array[at]:g} at {where} is no probability{_more(len(negative), 'number')}",
-            "",
-        )
+        more = _more(len(negative), "number")
+        raise PartError(f"{array[at]:g} at {_place(at, axes)} is no probability{more}", at)
     sums = array.sum(axis=0)
     off = abs(sums - 1)
     # A sum of 0.999 is within, whatever the binary numbers make of it.
     wrong = np.argwhere(off > TOLERANCE + 1e-12)
     if len(wrong):
-        return array, _not_one(array, sums, wrong, axes, plain=plain), ""
+        raise _not_one(array, sums, wrong, axes, plain=plain)
     worst = float(off.max(initial=0.0))
     note = ""
     if worst > _EXACT:
         total = float(sums.flat[int(off.argmax())])
         what = "a column sums" if axes[1:] else "they sum"
         note = f"{what} to {total:.6g}, not exactly 1: each was divided by its sum"
-    return array / sums, "", note
+    return array / sums, note
 
 
 def _not_one(
@@ -64,27 +62,28 @@ def _not_one(
     axes: Sequence[Axis],
     *,
     plain: bool,
-) -> str:
+) -> PartError:
+    """Say which column does not sum to 1, at its head, or what is wrong with all of them."""
     at = tuple(int(index) for index in wrong[0])
     place = f"the column at {_place(at, axes[1:])} sums" if axes[1:] else "they sum"
     text = f"{place} to {sums[at]:.6g}, expected 1{_more(len(wrong), 'column')}"
     if bool((abs(sums - _PERCENT) < 1).all()):
-        return f"{text}: percent? write 0.9 for 90"
+        return PartError(f"{text}: percent? write 0.9 for 90")
     for position in range(1, array.ndim):
         if bool((abs(array.sum(axis=position) - 1) <= TOLERANCE).all()):
             first, other, last = axes[0], axes[position], axes[-1]
             along = "each row does" if array.ndim == 2 else f"along `{other.name}` all do"
             if plain and position == 1 and last.what == "action" and last.size == first.size:
-                return (
+                return PartError(
                     f"{text}; {along}: [action, next, previous]? write `by({last.name}, [ … ])` "
                     "around these numbers; or [previous, next, action]? the first axis is the "
                     f"{first.what} that follows"
                 )
-            return (
+            return PartError(
                 f"{text}; {along}: transposed? the first axis is the {first.what} that follows, "
                 f"one row for each {first.what} of `{first.name}`"
             )
-    return text
+    return PartError(text, (0, *at) if axes[1:] else ())
 
 
 def _place(at: Sequence[int], axes: Sequence[Axis]) -> str:

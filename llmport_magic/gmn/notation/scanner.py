@@ -133,6 +133,13 @@ class Scanner:
         line = bisect_right(self._starts, position)
         return line, position - self._starts[line - 1] + 1
 
+    def position(self, line: int, column: int) -> int:
+        """Give the position of a line and a column, from 1."""
+        before = 0
+        for _ in range(line - 1):
+            before = self.text.index("\n", before) + 1
+        return before + column - 1
+
 
 class TooMuchError(Exception):
     """So much is wrong that reading on tells nothing."""

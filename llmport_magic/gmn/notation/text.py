@@ -9,6 +9,7 @@ the grammar says, with a warning; nothing is ever evaluated.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from llmport_magic.gmn.findings import Finding
 from llmport_magic.gmn.notation.listing import nodes_of
@@ -281,6 +282,32 @@ class _Reader(ValueReader):
             scan.advance()
 
 
+def place_within(text: str, place: tuple[int, int], at: Sequence[int]) -> tuple[int, int]:
+    """Give line and column of a part of a list, read once more from where the list begins.
+
+    Args:
+        text: in which the list stands, and can be read.
+        place: line and column of the list.
+        at: the index of the part in each of the lists that hold it.
+    """
+    reader = ValueReader(HIDDEN.sub(" ", _one_line_end(text)))
+    scan = reader.scan
+    scan.seek(scan.position(*place))
+    for index in at:
+        if scan.piece not in ("[", "("):
+            break
+        scan.advance()
+        for _ in range(index):
+            reader.value(1)
+            if scan.piece in (",", ";"):
+                scan.advance()
+    return scan.place(scan.at)
+
+
+def _one_line_end(text: str) -> str:
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_text(text: str) -> tuple[list[Node], list[Finding]]:
     """Read the nodes of a text, and what is wrong with how it is written.
 
@@ -293,7 +320,7 @@ def read_text(text: str) -> tuple[list[Node], list[Finding]]:
     """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return [], [Finding(f"the text is longer than {MAX_BYTES // 1_000_000} MB")]
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = _one_line_end(text)
     reader = _Reader(HIDDEN.sub(" ", text))
     try:
         for seen, hidden in enumerate(HIDDEN.finditer(text)):

@@ -5,10 +5,10 @@ CONSTRUCTORS                    what there is: signature, meaning, where it may 
 """
 
 from llmport_magic.gmn.arrays.constructors import matrices, moves, vectors
-from llmport_magic.gmn.arrays.constructors.axes import Axis, Place
+from llmport_magic.gmn.arrays.constructors.axes import Axis, PartError, Place
 from llmport_magic.gmn.arrays.constructors.registry import CONSTRUCTORS, Constructor, expand
 
-__all__ = ["CONSTRUCTORS", "Axis", "Constructor", "Place", "expand"]
+__all__ = ["CONSTRUCTORS", "Axis", "Constructor", "PartError", "Place", "expand"]
 
 # Loading them enters what they make.
 del matrices, moves, vectors

@@ -22,6 +22,19 @@ MATRICES: tuple[Place, ...] = ("emission", "transition")
 VECTORS: tuple[Place, ...] = ("initial", "preference", "habit")
 
 
+class PartError(ValueError):
+    """A part of a list is wrong.
+
+    Args:
+        text: what is wrong.
+        at: which part: the index in each of the lists that hold it; none for the whole list.
+    """
+
+    def __init__(self, text: str, at: Sequence[int] = ()) -> None:
+        super().__init__(text)
+        self.at = tuple(at)
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis of an array.

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmport_magic.gmn.arrays.constructors.axes import Here, is_finite, is_number, said, shaped
+from llmport_magic.gmn.arrays.constructors.axes import (
+    Here,
+    PartError,
+    is_finite,
+    is_number,
+    said,
+    shaped,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,18 +46,19 @@ def _shape(value: Value, at: tuple[int, ...]) -> tuple[int, ...]:
     if not isinstance(value, tuple):
         where = f" at {list(at)}" if at else ""
         if not is_number(value):
-            raise ValueError(f"{said(value)}{where} is no number")
+            raise PartError(f"{said(value)}{where} is no number", at)
         if not is_finite(value):
-            raise ValueError(f"{said(value)}{where} is no finite number")
+            raise PartError(f"{said(value)}{where} is no finite number", at)
         return ()
     if len(at) > _DEEPEST:
         raise ValueError(f"lists are nested more than {_DEEPEST} deep")
     shapes = [_shape(part, (*at, number)) for number, part in enumerate(value)]
     for number, shape in enumerate(shapes):
         if shape != shapes[0]:
-            raise ValueError(
+            raise PartError(
                 f"the rows are not equally long: {_counted(shapes[0])} at {[*at, 0]}, "
-                f"{_counted(shape)} at {[*at, number]}"
+                f"{_counted(shape)} at {[*at, number]}",
+                (*at, number),
             )
     return (len(value), *(shapes[0] if shapes else ()))
 
