@@ -29,7 +29,23 @@ def cautions(request: ModuleRequest, examples: Sequence[Example]) -> list[Noted]
         found.append(
             "the examples are not checked: a cell is not run, `%%llmport NAME` makes a module"
         )
+    elif taken := _perhaps_forgotten(request, examples):
+        found.append(
+            f"the examples use `{'`, `'.join(taken)}`, which your notebook has, too: unless the "
+            f"module is to define it, stop the cell and name it with `--with {','.join(taken)}`"
+        )
     return [Noted(text) for text in found]
+
+
+def _perhaps_forgotten(request: ModuleRequest, examples: Sequence[Example]) -> tuple[str, ...]:
+    """Name the notebook's variables in the examples of which the prompt speaks.
+
+    Words cannot tell whether the module shall define them: they are not refused as others are.
+    """
+    from llmport_magic.modules.examples import unknown_names
+
+    others = request.user_names - request.variables
+    return unknown_names(examples, request.name or "", user_names=others)
 
 
 def _line_of_key(prompt: str) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmport_magic.cautions import cautions
 from llmport_magic.errors import UsageError
 from llmport_magic.modules import gate
 from llmport_magic.modules.comparison import Observation, compare, same_text, same_value
@@ -15,6 +18,8 @@ from llmport_magic.modules.examples import (
     refuse_unusable,
     unknown_names,
 )
+from llmport_magic.progress import ModuleRequest
+from llmport_magic.settings import Settings
 
 
 def test_examples_are_found_with_their_lines() -> None:
@@ -228,6 +233,20 @@ def test_what_a_call_in_the_prompt_is_given_is_no_name_of_the_module(prompt: str
         refuse_unusable(
             parse_examples(prompt), module_name="sums", prompt=prompt, user_names={"long", "pd"}
         )
+
+
+@pytest.mark.parametrize("words", ["The mean of `long`.", "A table `long`, and its mean."])
+def test_a_variable_of_which_the_prompt_speaks_is_told_and_not_refused(words: str) -> None:
+    """Whether the module is to define it nobody can tell: the user is, with `--with` (S0-43)."""
+    prompt = f"{words}\n\n>>> mean(long)\n2.0\n"
+    examples, names = parse_examples(prompt), frozenset({"long", "pd", "mean"})
+    asked = ModuleRequest(name="sums", prompt=prompt, settings=Settings(), user_names=names)
+
+    refuse_unusable(examples, module_name="sums", prompt=prompt, user_names=names)
+    (note,) = cautions(asked, examples)
+    assert note.text.startswith("the examples use `long`, which your notebook has, too: ")
+    assert note.text.endswith("`--with long`")
+    assert cautions(replace(asked, variables=frozenset({"long"})), examples) == []
 
 
 @pytest.mark.parametrize(
