@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from asking import KEY, asking
 from awaiting import PATIENCE
-from loopback import Loopback, Script, raw
+from loopback import Loopback, Script, raw, refused_url
 
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError, LLMError, LLMStreamError, UsageError
@@ -205,13 +204,11 @@ async def test_a_count_that_is_missing_is_estimated(server: Loopback) -> None:
 
 async def test_nobody_there() -> None:
     """A refused connection asks if the server runs, and names its address (S2-05)."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        llm = LLMProvider.from_name("ollama", base_url=url, model="m", attempts=1)
+    url = refused_url().removesuffix("/v1")
+    llm = LLMProvider.from_name("ollama", base_url=url, model="m", attempts=1)
 
-        with pytest.raises(LLMConnectionError) as caught:
-            await llm.complete("q")
+    with pytest.raises(LLMConnectionError) as caught:
+        await llm.complete("q")
 
     assert "is `ollama serve` running?" in str(caught.value)
     assert url in str(caught.value)
@@ -321,14 +318,12 @@ def test_auto_finds_a_running_ollama(server: Loopback, monkeypatch: pytest.Monke
     """Without a key Ollama is found by asking it, and asked for the model that it has."""
     # Once, although a busy machine takes longer than what was found counts.
     monkeypatch.setattr(selection, "_PROBE_LASTS_SECONDS", 600.0)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        _move("local", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
-        _move("ollama", server.url)
-        server.script(raw(json.dumps(TAGS)), raw(json.dumps(TAGS)), raw(json.dumps(_done("hi"))))
+    _move("local", refused_url())
+    _move("ollama", server.url)
+    server.script(raw(json.dumps(TAGS)), raw(json.dumps(TAGS)), raw(json.dumps(_done("hi"))))
 
-        assert choose_provider(resolve()) == ("ollama", f"a server answers at {server.url}")
-        llm = connector_for(resolve())
+    assert choose_provider(resolve()) == ("ollama", f"a server answers at {server.url}")
+    llm = connector_for(resolve())
 
     assert llm.call_llm("q") == "hi"
     assert [request.path for request in server.requests] == ["/api/tags", "/api/tags", "/api/chat"]
@@ -339,11 +334,9 @@ def test_auto_finds_a_running_ollama(server: Loopback, monkeypatch: pytest.Monke
 def test_a_key_alone_is_no_running_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of the hosted service does not say that a server runs on this machine."""
     monkeypatch.setenv("OLLAMA_API_KEY", KEY)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        _move("ollama", f"http://127.0.0.1:{taken.getsockname()[1]}")
+    _move("ollama", refused_url().removesuffix("/v1"))
 
-        (row,) = (row for row in provider_rows() if row.name == "ollama")
+    (row,) = (row for row in provider_rows() if row.name == "ollama")
 
     assert not row.available
     assert "ollama serve" in row.hint
