@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+from llmport_magic.locks import lock
+
 T = TypeVar("T")
 
 # How long an interrupted caller waits for the cancelled task to hang up and write what it has.
@@ -42,7 +44,7 @@ class _Bridge:
         self.loop.run_forever()
 
 
-_lock = threading.Lock()
+_lock = lock()
 _current: _Bridge | None = None
 
 
@@ -56,8 +58,7 @@ def _bridge() -> _Bridge:
 
 
 def _forget_after_fork() -> None:
-    global _lock, _current
-    _lock = threading.Lock()
+    global _current
     _current = None
     _letters.clear()
 

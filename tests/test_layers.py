@@ -23,7 +23,7 @@ LONGEST_FUNCTION = 60
 
 # The lowest first. A file imports only from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "secrets", "settings", "bridge", "files", "lazy"),
+    ("errors", "secrets", "settings", "bridge", "files", "lazy", "locks"),
     ("llm",),
     ("modules",),
     ("gmn",),

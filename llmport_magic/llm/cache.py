@@ -11,7 +11,6 @@ import asyncio
 import functools
 import hashlib
 import os
-import threading
 import time
 import warnings
 from collections import OrderedDict
@@ -29,6 +28,7 @@ from llmport_magic.llm.json_replies import read_json
 from llmport_magic.llm.messages import ToolCall
 from llmport_magic.llm.reply import Chunk, ToolCallDelta
 from llmport_magic.llm.wire import Call
+from llmport_magic.locks import lock
 from llmport_magic.secrets import Secret, redact
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class KeptAnswers:
         self.path = folder
         # Where the user's cache is a link to a larger disk, that disk is meant.
         self._folder = Folder(Path(os.path.realpath(folder.parent)), folder.name)
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._remembered: OrderedDict[str, tuple[tuple[int, ...], bytes]] = OrderedDict()
         self._unseen = float("inf")
 

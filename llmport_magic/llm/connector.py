@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from abc import ABC
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
@@ -20,10 +19,11 @@ from llmport_magic.llm.messages import LLMRole, Message, MessageLike, as_message
 from llmport_magic.llm.methods import Methods
 from llmport_magic.llm.reply import Chunk, LLMResponse
 from llmport_magic.llm.streams import ResponseStream
+from llmport_magic.locks import lock
 from llmport_magic.secrets import scrub
 
 Messages: TypeAlias = "MessageLike | Iterable[MessageLike]"
-_counting = threading.Lock()
+_counting = lock()
 
 
 class BaseLLMConnector(Methods, ABC):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from llmport_magic.locks import lock
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMCapabilities
@@ -70,7 +71,7 @@ class Totals:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = lock()
         self.calls = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0

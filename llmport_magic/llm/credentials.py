@@ -20,6 +20,7 @@ from llmport_magic.llm.key_sources import (
     key_typed,
     manager_of,
 )
+from llmport_magic.locks import lock
 from llmport_magic.secrets import Secret, find_key, key_variables, redact, scrub
 from llmport_magic.settings import Rank, origin
 
@@ -70,7 +71,7 @@ class Credentials:
     def __init__(self, manager: Any = None) -> None:
         self._look_up = None if manager is None else manager_of(manager)
         self._tell = getattr(manager, "add_credential", None)
-        self._lock = threading.Lock()
+        self._lock = lock()
         # Changed by putting a new mapping in the place of the old one.
         self._given: Mapping[str, Secret] = {}
         self._stored: Mapping[str, Secret] = {}

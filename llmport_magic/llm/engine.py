@@ -9,12 +9,12 @@ import os
 import secrets
 import subprocess
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from llmport_magic.errors import ConfigError, LLMError
+from llmport_magic.locks import lock
 from llmport_magic.secrets import Secret
 
 CONTEXT_TOKENS = 8192
@@ -47,7 +47,7 @@ class _Engine:
             _end(self.process)
 
 
-_lock = threading.Lock()
+_lock = lock()
 _engines: dict[Path, _Engine] = {}
 _starting: set[subprocess.Popen[str]] = set()
 

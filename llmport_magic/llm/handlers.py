@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -13,13 +12,14 @@ from llmport_magic.errors import ConfigError, LLMError, MissingKeyError
 from llmport_magic.llm.provider_settings import settings_of
 from llmport_magic.llm.registry import default_registry
 from llmport_magic.llm.selection import choose_provider, connector_for
+from llmport_magic.locks import lock
 from llmport_magic.settings import Settings, for_another
 
 if TYPE_CHECKING:
     from llmport_magic.llm.cloud_run import Prefer
     from llmport_magic.llm.connector import BaseLLMConnector
 
-_lock = threading.Lock()
+_lock = lock()
 _texting: WeakKeyDictionary[BaseLLMConnector, BaseLLMConnector] = WeakKeyDictionary()
 _warned: WeakSet[BaseLLMConnector] = WeakSet()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import threading
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
@@ -37,6 +36,7 @@ from llmport_magic.llm.selection import (
     default_model,
     named_connector,
 )
+from llmport_magic.locks import lock
 from llmport_magic.secrets import Secret, find_key
 from llmport_magic.settings import origin, resolve
 
@@ -99,7 +99,7 @@ class LLMRegistry(Detection, ProviderFiles):
         self.credentials = Credentials(credential_manager)
         self.auto_update_capabilities = auto_update_capabilities
         self._initialized: frozenset[str] = frozenset()
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._providers: Mapping[str, Provider] = MappingProxyType({p.name: p for p in providers})
         self._further = further
 
@@ -349,7 +349,7 @@ class _DefaultRegistry:
     """Makes one registry, however many threads ask first; `cache` would give each its own."""
 
     def __init__(self) -> None:
-        self._making = threading.RLock()
+        self._making = lock()
         self._made: LLMRegistry | None = None
 
     def __call__(self) -> LLMRegistry:

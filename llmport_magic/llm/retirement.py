@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import threading
 import warnings
 from datetime import date
 from typing import TYPE_CHECKING
+
+from llmport_magic.locks import lock
 
 if TYPE_CHECKING:
     from llmport_magic.llm.capabilities import LLMProfile
 
 _told: set[tuple[str, str]] = set()
-_lock = threading.Lock()
+_lock = lock()
 # How near a name must be to be taken for a slip: names of models are like each other.
 _NEAR = 0.8
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,6 +25,7 @@ from llmport_magic.llm.provider_settings import (
     refusal_of,
     settings_of,
 )
+from llmport_magic.locks import lock
 from llmport_magic.secrets import Secret, scrub
 from llmport_magic.settings import administration, resolve
 
@@ -45,7 +45,7 @@ _REASONED_TOKENS = 16_384
 FOR_SOMEBODY = ("api_key", "api_key_env", "api_key_file", "headers")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
-_lock = threading.Lock()
+_lock = lock()
 _connectors: dict[tuple[Any, ...], tuple[Any, BaseLLMConnector]] = {}
 _probed: dict[str, tuple[float, bool]] = {}
 

@@ -13,7 +13,6 @@ import hashlib
 import os
 import stat
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 from llmport_magic import bridge
 from llmport_magic.errors import ConfigError
 from llmport_magic.llm.limits import Charge, Pair, corrected, taken
+from llmport_magic.locks import lock
 from llmport_magic.secrets import variable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class SharedBuckets:
         self._file = f"limits-{name.hexdigest()}.sqlite3"
         self._folder = folder
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._database: sqlite3.Connection | None = None
         self._path = Path()
         self._inode = 0

@@ -15,17 +15,17 @@ import importlib.util
 import linecache
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import Any
 
 from llmport_magic.errors import ModuleNameError, VerificationError
+from llmport_magic.locks import lock
 from llmport_magic.modules.findings import describe
 from llmport_magic.modules.rebinding import rebind
 
-_lock = threading.RLock()
+_lock = lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

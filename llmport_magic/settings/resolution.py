@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from llmport_magic.errors import ConfigError
+from llmport_magic.locks import lock
 from llmport_magic.settings.administration import administration, system_folder
 from llmport_magic.settings.environment import named_config_file, user_config_file, variables
 from llmport_magic.settings.factory_file import FILE_NAME as FACTORY_FILE
@@ -34,7 +34,7 @@ from llmport_magic.settings.values import (
     setting_names,
 )
 
-_lock = threading.Lock()
+_lock = lock()
 _configured = Layer(rank=Rank.CONFIGURED)
 _times_changed = 0
 

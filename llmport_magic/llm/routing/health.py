@@ -7,7 +7,6 @@ status of 500 and more. A bad key, a bad request or a refusal says nothing about
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from llmport_magic.locks import lock
 from llmport_magic.secrets import redact
 
 _LATENCIES = 20
@@ -53,7 +53,7 @@ class Health:
     ) -> None:
         self._clock = clock
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._answered = 0
         self._last_success: datetime | None = None
@@ -174,7 +174,7 @@ class HealthBook:
     ) -> None:
         self._clock = clock
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._records: dict[tuple[str, ...], Health] = {}
 
     def of(self, *key: str) -> Health:
