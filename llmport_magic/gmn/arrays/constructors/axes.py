@@ -214,7 +214,9 @@ class Here:
             *positions: those of its other axes, in ascending order.
         """
         missing = [at for at in range(1, len(self.axes)) if at not in positions]
-        return np.array(np.broadcast_to(np.expand_dims(table, missing), self.shape), dtype=float)
+        return np.array(
+            np.broadcast_to(np.expand_dims(table, tuple(missing)), self.shape), dtype=np.float64
+        )
 
 
 # -- arguments ---------------------------------------------------------------------------------
