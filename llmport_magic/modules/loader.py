@@ -23,6 +23,7 @@ from typing import Any
 from llmport_magic.errors import ModuleNameError, VerificationError
 from llmport_magic.locks import lock
 from llmport_magic.modules.findings import describe
+from llmport_magic.modules.import_caches import forget_folders
 from llmport_magic.modules.rebinding import rebind
 
 _lock = lock()
@@ -208,7 +209,7 @@ def register(
                 report = _update(text, live, candidate, namespaces, commit)
             report.module.__spec__ = _spec(name, file)
         _live[name] = _Live(report.module, file, source, frozenset(vars(candidate)))
-        importlib.invalidate_caches()
+        forget_folders()
         return report
 
 

@@ -20,6 +20,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from llmport_magic.errors import MissingPackageError
+from llmport_magic.modules.import_caches import forget_folders
 from llmport_magic.modules.parsing import parse
 
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
@@ -177,7 +178,7 @@ def missing_imports(
         own_names: modules that exist without a file on the path.
     """
     # What was installed a moment ago counts.
-    importlib.invalidate_caches()
+    forget_folders()
     found: dict[str, MissingImport] = {}
     for name, line, deferred in _imports(parse(source)):
         top = name.partition(".")[0]
