@@ -196,7 +196,7 @@ def test_what_cannot_be_copied_is_said() -> None:
     assert samples.left == {
         "lock": "it holds a `_thread.lock`",
         "numbers": "it holds a `generator`",
-        "file": "it holds a `_io.TextIOWrapper`",
+        "file": "it holds a `TextIOWrapper`",
         "thing": "`Own` is defined in this notebook",
         "things": "`Own` is defined in this notebook",
         "kind": "`Own` is defined in this notebook",

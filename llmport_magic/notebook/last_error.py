@@ -181,7 +181,13 @@ def _kind(value: BaseException) -> str:
 
 
 def _is_named(kind: type) -> bool:
-    """Tell whether a type stands under its name in its module: code may name one after a value."""
+    """Tell whether a type stands under its name in its module: code may name one after a value.
+
+    One that Python keeps to itself does not: since 3.13 a cell that breaks off raises a kind of
+    `SyntaxError` that is called `_IncompleteInputError`.
+    """
+    if kind.__module__ == "builtins" and kind.__name__.startswith("_"):
+        return False
     found: Any = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)

@@ -21,7 +21,8 @@ from llmport_magic.notebook.documenting import is_code
 MOST_BYTES = 50_000_000
 _SEED = 0
 _CONTAINERS = (list, tuple, set, frozenset, dict)
-_UNPICKLABLE = re.compile(r"cannot pickle '([\w.]+)' object")
+# An open file is an `_io.TextIOWrapper` object or, since Python 3.12, one of its instances.
+_UNPICKLABLE = re.compile(r"cannot pickle '(?:_io\.)?([\w.]+)' (?:object|instances)")
 
 
 class _TooLargeError(Exception):
