@@ -51,6 +51,13 @@ _ACCIDENTS = re.compile(
     r"services|setup|site|src|tasks|test(s|ing|_utils)?|(integration|unit)_tests|third_party|tools|"
     r"tutorials|utils|version|wheelhouse"
 )
+# What Python 3.12 and 3.13 took out of the standard library has to be installed since; 3.11 never
+# asks the table for it.
+_TAKEN_OUT = (
+    "aifc asynchat asyncore audioop cgi cgitb chunk crypt distutils imghdr imp lib2to3 mailcap "
+    "msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib"
+)
+STDLIB = sys.stdlib_module_names - set(_TAKEN_OUT.split())
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def _claimed(row: Seen, reviewed: Mapping[str, Any]) -> Iterator[str]:
         accident = _ACCIDENTS.fullmatch(name.casefold()) and name not in own
         private = name.startswith("_") or keyword.iskeyword(name) or "." in name
         shared = name in reviewed["shared"]
-        if not (accident or private or shared or name in sys.stdlib_module_names):
+        if not (accident or private or shared or name in STDLIB):
             yield name
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,10 +41,10 @@ def test_no_package_that_attackers_would_take_is_named() -> None:
 
 
 def test_an_import_name_is_an_identifier() -> None:
-    """Every name of the table can be imported, and none is the standard library's (S0-34)."""
+    """Every name of the table can be imported; each Python's own library has none (S0-34)."""
     for name in packages._table().distributions:
         assert all(part.isidentifier() for part in name.split("."))
-        assert name not in sys.stdlib_module_names
+        assert name not in SCRIPT.STDLIB
 
 
 def test_recording_reads_a_list_of_ranks_and_a_database_of_wheels(
@@ -77,3 +76,13 @@ def test_recording_reads_a_list_of_ranks_and_a_database_of_wheels(
     names = SCRIPT.build().names
     assert (names["yamlx"], names["big_one"]) == ("Py.YAML", "big-one")
     assert not {"tests", "_yamlx", "util", "rare"} & set(names)
+
+
+def test_what_python_took_out_gets_its_package_named() -> None:
+    """`audioop` is in the library up to Python 3.12; after that `audioop-lts` holds it (S0-34)."""
+    found = packages.missing_imports("import audioop\n")
+
+    if packages.is_stdlib("audioop"):
+        assert found == ()
+    else:
+        assert [missing.distribution for missing in found] == ["audioop-lts"]
