@@ -7,6 +7,7 @@ A test fails when the table is not what this writes.
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -36,8 +37,9 @@ def page(text: str) -> str:
 
 
 def _described() -> list[tuple[str, str]]:
-    lines = (Settings.__doc__ or "").partition("Attributes:")[2]
-    parts = re.findall(r"^ {8}(\w+): ((?:.|\n {12})+)", lines, flags=re.MULTILINE)
+    # Since Python 3.13 a docstring comes without what it is indented by.
+    lines = (inspect.getdoc(Settings) or "").partition("Attributes:")[2]
+    parts = re.findall(r"^ {4}(\w+): ((?:.|\n {8})+)", lines, flags=re.MULTILINE)
     return [(name, " ".join(text.split()).rstrip(".")) for name, text in parts]
 
 
