@@ -40,6 +40,9 @@ def entered(mode: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         pytest.skip("bubblewrap is not installed, or may not be used")
     if "warm" in mode and not _reported():
         pytest.skip("this kernel reports no Landlock, without which nothing is warm")
+    # An earlier test may have begun a worker, which would be there only in the midst of this one.
+    if (begun := warming.current()) is not None and begun.state == "starting":
+        warming.close_worker()
     until(lambda: not preparing())
     monkeypatch.setattr(wrapping, "offered", lambda: "bwrap" if "bwrap" in mode else "")
     # One worker stays, however slowly it answers and however many checks other tests had of it.
@@ -53,7 +56,7 @@ def entered(mode: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def preparing() -> list[threading.Thread]:
-    """Give the threads that start a worker; an earlier test may have begun one."""
+    """Give the threads that start a worker."""
     return [thread for thread in threading.enumerate() if thread.name == warming.THREAD]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from asking import asking
 from loopback import Loopback, failure
 
 from llmport_magic.errors import ConfigError, LLMError
-from llmport_magic.llm import LLMProviderFactory
+from llmport_magic.llm import LLMProviderFactory, retirement
 from llmport_magic.llm.addresses import check_address, server_url
 from llmport_magic.llm.registry import connector_for, default_registry, provider_rows
 from llmport_magic.llm.standing import standing
@@ -162,12 +163,15 @@ def test_the_pickers_offer_what_the_registry_has() -> None:
 
 
 def test_completion_follows_the_chosen_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a provider in the line, the models of the one that would answer are offered."""
+    """Without a provider in the line, those of the one that would answer that are served still."""
     monkeypatch.setenv("GROQ_API_KEY", KEY)
+    monkeypatch.setattr(retirement, "_today", lambda: date(2026, 11, 22))
+    models = default_registry().provider("groq").models
 
     offered = _offered("%%llmport circle -m ")
 
-    assert offered == list(default_registry().provider("groq").models)
+    assert offered == [name for name in models if not retirement.has_ended(models[name])]
+    assert 0 < len(offered) < len(models)
 
 
 LOGIN, SHAPED = "pw12345", "sk-aBcDeFgHiJkLmNoPqRsTuV0123"

@@ -140,6 +140,19 @@ async def test_warming_up_returns_at_once_and_can_be_turned_off(go_on: threading
     assert warming.ready(PATIENCE)
 
 
+def test_a_worker_that_is_ended_while_it_starts_leaves_no_thread(tmp_path: Path) -> None:
+    """Who waits for its greeting is told that none comes, and does not wait on."""
+    silent = tmp_path / "silent.py"
+    silent.write_text("import time\ntime.sleep(3600)\n")
+    for _ in range(20):
+        warming.prepare(JOB, silent, "")
+        until(lambda: (now := warming.current()) and now._process)
+
+        warming.close_worker()
+
+    until(lambda: not preparing())
+
+
 async def test_other_libraries_path_or_memory_replace_the_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from llmport_magic.locks import lock
 from llmport_magic.modules.sandbox.ending import end_group
 from llmport_magic.modules.sandbox.process import close, environment
 from llmport_magic.modules.sandbox.wrapping import Outer, View, wrapped
@@ -84,6 +85,7 @@ class Worker:
         self._control: socket.socket | None = None
         self._lock = -1
         self._lines = b""
+        self._reading = lock()
 
     # -- its beginning and its end -------------------------------------------------------------
 
@@ -151,7 +153,12 @@ class Worker:
         self.state = "ended"
         if self._process is not None:
             end_group(self._process, self._mark)
-        self.forget()
+        if self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+        # Who waits for a line has heard that: closed under it, the socket may never wake it.
+        with self._reading:
+            self.forget()
         if self.base:
             shutil.rmtree(self.base, ignore_errors=True)
 
@@ -201,15 +208,16 @@ class Worker:
             OSError: it has ended.
         """
         assert self._control is not None
-        while b"\n" not in self._lines:
-            if not select.select([self._control], [], [], wait)[0]:
-                return None
-            part = self._control.recv(4096)
-            if not part:
-                raise OSError("the worker has ended")
-            self._lines += part
-        line, _, self._lines = self._lines.partition(b"\n")
-        return line
+        with self._reading:
+            while b"\n" not in self._lines:
+                if not select.select([self._control], [], [], wait)[0]:
+                    return None
+                part = self._control.recv(4096)
+                if not part:
+                    raise OSError("the worker has ended")
+                self._lines += part
+            line, _, self._lines = self._lines.partition(b"\n")
+            return line
 
 
 class WarmProcess:
