@@ -31,6 +31,7 @@ from sandboxed import (
 )
 
 from llmport_magic.modules.sandbox import fork, sandboxing, warming, wrapping
+from llmport_magic.modules.sandbox.ending import end_group
 from llmport_magic.modules.sandbox.fork import WarmProcess, Worker
 from llmport_magic.modules.sandbox.job import SandboxJob
 from llmport_magic.modules.sandbox.wrapping import Outer
@@ -140,17 +141,28 @@ async def test_warming_up_returns_at_once_and_can_be_turned_off(go_on: threading
     assert warming.ready(PATIENCE)
 
 
-def test_a_worker_that_is_ended_while_it_starts_leaves_no_thread(tmp_path: Path) -> None:
-    """Who waits for its greeting is told that none comes, and does not wait on."""
-    silent = tmp_path / "silent.py"
+def _is_in(function: str, thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == function
+
+
+def test_a_worker_that_is_ended_while_it_starts_leaves_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for its greeting is told that none comes, before its process is gone."""
+    silent, dying = tmp_path / "silent.py", []
     silent.write_text("import time\ntime.sleep(3600)\n")
-    for _ in range(20):
-        warming.prepare(JOB, silent, "")
-        until(lambda: (now := warming.current()) and now._process)
+    monkeypatch.setattr(fork, "end_group", lambda *group: dying.append(group))
+    warming.prepare(JOB, silent, "")
+    until(lambda: preparing() and _is_in("line", preparing()[0]))
 
-        warming.close_worker()
+    warming.close_worker()
 
-    until(lambda: not preparing())
+    try:
+        until(lambda: not preparing())
+    finally:
+        for group in dying:
+            end_group(*group)
 
 
 async def test_other_libraries_path_or_memory_replace_the_worker(
