@@ -128,17 +128,18 @@ class Scanner:
 
     def place(self, position: int) -> tuple[int, int]:
         """Give line and column of a position, from 1."""
-        if self._starts is None:
-            self._starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
-        line = bisect_right(self._starts, position)
-        return line, position - self._starts[line - 1] + 1
+        starts = self._lines()
+        line = bisect_right(starts, position)
+        return line, position - starts[line - 1] + 1
 
     def position(self, line: int, column: int) -> int:
         """Give the position of a line and a column, from 1."""
-        before = 0
-        for _ in range(line - 1):
-            before = self.text.index("\n", before) + 1
-        return before + column - 1
+        return self._lines()[line - 1] + column - 1
+
+    def _lines(self) -> list[int]:
+        if self._starts is None:
+            self._starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
+        return self._starts
 
 
 class TooMuchError(Exception):
